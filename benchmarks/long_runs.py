@@ -20,11 +20,10 @@ import torch
 import tyro
 
 from fire_rl.fire import Every, Network, PlasticityManager, Position, Redo
-from fire_rl.training.curve import draw_curve
+from fire_rl.training.curve import draw_curve, draw_measures
 from fire_rl.training.files import METRICS
 from fire_rl.training.history import PANELS, History
 from fire_rl.training.lines import EvaluationLine, Reader, final_score
-from fire_rl.training.measure_curves import draw_measures
 
 APART = 1_000  # updates and environment steps between two events
 EVALUATIONS = 100  # events per evaluation

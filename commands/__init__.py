@@ -12,7 +12,7 @@ from typing import NoReturn
 from fire_rl import __version__
 from fire_rl.place import IN_A_CHECKOUT, ROOT, called, install
 
-from .front import show_page
+from .pages import show_page
 
 NEEDED = {  # import names of the packages of the extra `train`; an unfinished set-up may lack some of them
     *("numpy", "torch", "typing_extensions"),

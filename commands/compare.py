@@ -77,16 +77,15 @@ def compare(options: Options, grid: Grid, jobs: Sequence[Job], show: Callable[[S
     code = run_comparison(grid, jobs, where, options.retry, finished)
     if uploads and (missing := uploads.finish() if code != STOPPED else uploads.cancel()):
         warn(f"not copied to {options.upload}: {', '.join(run.name for run in missing)}; the same command tries again")
-    if any(grid.folder.glob("*/config.json")):
-        try:
+    try:
+        if any(grid.folder.glob("*/config.json")):
             show([grid.folder], grid.folder)
-        except ValueError as error:
-            warn(f"no report: {error}")
-            return code or 1
-        except Exception:  # no error of the report may hide how the runs ended
-            traceback.print_exc()
-            return code or 1
-    return code
+        return code
+    except ValueError as error:
+        warn(f"no report: {error}")
+    except Exception:  # no error of the report may hide how the runs ended
+        traceback.print_exc()
+    return code or 1
 
 
 def words_of_a_script(arguments: Sequence[str], options: Options) -> tuple[list[str], list[str]]:
@@ -94,9 +93,8 @@ def words_of_a_script(arguments: Sequence[str], options: Options) -> tuple[list[
     asked = [(name, values) for name, values in split(arguments) if name not in ("--dry-run", "--format")]
     for name, _ in asked:
         if name in ("--ray", "--upload", "--jobs", "--runs-per-gpu", "--gpus-per-run", "--retry"):
-            raise ValueError(
-                f"{name} given with --format {options.format}: a script has only the runs and their report"
-            )
+            only = "a script has only the runs and their report"
+            raise ValueError(f"{name} given with --format {options.format}: {only}")
     kept = ("--baseline", "--reference", "--threshold", "--label", "--figure-width")
     reporting = words_of((name, values) for name, values in asked if name in kept)
     if options.against:

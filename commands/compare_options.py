@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from fire_rl.agents.limits import flag
 from fire_rl.experiments.asked import as_understood
 from fire_rl.experiments.sweep.as_script import Format
 from fire_rl.experiments.sweep.axes import Flags
@@ -115,8 +116,7 @@ def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
     if options.format != "text" and not options.dry_run:
         raise ValueError(f"--format {options.format} given without --dry-run, which prints the script")
     if options.report_only:
-        kept = {"--report-only", "--dir", "--baseline", "--reference", "--threshold", "--against", "--label"}
-        kept |= {"--figure-width"}
+        kept = {"--dir", *map(flag, TOPICS["The report"].split())}
         for name, _ in given:
             if name not in kept:
                 raise ValueError(f"{name} given with --report-only, which runs nothing")

@@ -66,11 +66,11 @@ def body(arguments: Sequence[str]) -> int:
         raise ValueError(f"--all given with {name}; allowed is a run without a step")
     keep_large_blocks()
     torch.set_num_threads(options.threads)
-    loaded = load_run(folder, step, trust, _say)
-    _examine(loaded, probe, options, options.out or folder, several=options.all)
+    loaded, place = load_run(folder, step, trust, _say), options.out or folder
+    _examine(loaded, probe, options, place, several=options.all)
     for other in reversed(steps_of(folder)) if options.all else ():
         if other != loaded.step:
-            _examine(load_run(folder, other, trust, _say), probe, options, options.out or folder, several=True)
+            _examine(load_run(folder, other, trust, _say), probe, options, place, several=True)
     return 0
 
 
@@ -95,9 +95,7 @@ def _examine(loaded: LoadedRun, probe: Probe, options: Options, folder: Path, se
     texts = [text for text in dict.fromkeys(options.remedies) if text != "none"]
     asked = Asked(probe, methods_of(loaded, texts), options.episodes, options.recovery)
     examination = examine_run(loaded, asked, _say)
-    place = folder / f"diagnosis-{loaded.step}" if several else folder
-    page = write_examination(examination, place)
-    _report(examination, page)
+    _report(examination, write_examination(examination, folder / f"diagnosis-{loaded.step}" if several else folder))
 
 
 def _report(examination: Examination, page: Path) -> None:

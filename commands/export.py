@@ -8,12 +8,11 @@ from fire_rl.fire.nearest import nearest
 from fire_rl.place import called, program
 from fire_rl.training.card import Score, is_card
 from fire_rl.training.command_line import read_operand
-from fire_rl.training.export.about import about, divergence, last_score
+from fire_rl.training.export.about import about, divergence, last_score, measured
 from fire_rl.training.export.agreement import Agreement, agreement
 from fire_rl.training.export.card import card_files
 from fire_rl.training.export.formats import FORMATS, made
 from fire_rl.training.export.observations import Observations, observations_for
-from fire_rl.training.export.score import measured
 from fire_rl.training.export.writing import require_place, write_files, write_folder
 from fire_rl.training.folder import is_run, not_a_run
 from fire_rl.training.learners import LEARNERS, name_of, read_config
@@ -57,8 +56,7 @@ def body(arguments: Sequence[str]) -> int:
     """Run the command; return its exit code."""
     missing = f"no run given: {program('export')} RUN, RUN@STEP or pretrained:NAME"
     name, options = read_operand(Options(), arguments, "export", "RUN[@STEP]", USAGE, missing)
-    formats = _formats(options)
-    policy = _policy(name, options)
+    formats, policy = _formats(options), _policy(name, options)
     if options.card:
         _card(policy, name, options)
     else:
@@ -113,10 +111,7 @@ def _files(policy: Policy, name: str, formats: Sequence[str], options: Options) 
         require_place(path, options.overwrite)
     texts = about(policy)
     observations, source = observations_for(policy, OBSERVATIONS)
-    contents = {}
-    for kind in formats:
-        content, found = _checked(policy, kind, texts, observations, source)
-        contents[kind] = content, found
+    contents = {kind: _checked(policy, kind, texts, observations, source) for kind in formats}
     _say_what(policy)
     write_files({path: contents[kind][0] for kind, path in paths.items()}, options.overwrite)
     for kind, path in paths.items():
@@ -132,7 +127,6 @@ def _checked(
 
 
 def _paths(policy: Policy, name: str, formats: Sequence[str], output: Path | None) -> dict[str, Path]:
-    """Return the path of each format's file."""
     endings = {kind: FORMATS[kind].ending for kind in formats}
     stem = output or _beside(policy, name, f"policy-{policy.step}", "")
     if output is not None and stem.is_dir():
@@ -174,16 +168,13 @@ def _score(policy: Policy, options: Options) -> tuple[Score | None, str]:
         except Exception as error:  # a package may be missing, and environments raise any error
             reason = " ".join(str(error).split())[:300] or type(error).__name__
             return _last(policy, f"the score was not measured again ({reason}): ")
-        return (
-            score,
-            f"mean return {score.mean:.1f}, 95% interval {score.low:.1f} to {score.high:.1f}: {score.occasion}",
-        )
+        interval = f"95% interval {score.low:.1f} to {score.high:.1f}"
+        return score, f"mean return {score.mean:.1f}, {interval}: {score.occasion}"
     return _last(policy, "")
 
 
 def _last(policy: Policy, why: str) -> tuple[Score | None, str]:
-    score = last_score(policy)
-    if score is None:
+    if (score := last_score(policy)) is None:
         return None, f"{why}the card has no score, since the run has no evaluation"
     return score, f"{why}mean return {score.mean:.1f}, {score.occasion}"
 

@@ -1,7 +1,15 @@
 """The pages of --help: what a script does, three examples, and the main flags with their defaults in brackets.
 
-Each page has at most 80 columns and 40 lines. Tests compare the defaults with those of the settings.
+Each page has at most 80 columns and 40 lines. Tests compare the defaults with those of the settings. A page is shown at
+once, without importing torch or any other slow package.
 """
+
+import contextlib
+import os
+import sys
+from typing import NoReturn
+
+from fire_rl.place import called, program, script
 
 MORE = """\
 More
@@ -21,6 +29,14 @@ Run
 
 {MORE}"""
 
+PLASTICITY = """\
+  --seed N               one seed is one result [0]
+Plasticity
+  --reinit METHOD        {} [none]
+  --reinit-every N       {}
+  --regularize NAME      l2-init, parseval, spectral, weight-decay [none]"""
+ONCE, BETWEEN = "gradient updates between events [once, at half]", "updates between events [where phases begin]"
+
 SAC = f"""\
 train_sac.py: soft actor-critic with SimBa networks on continuous actions, with
 or without a method that restores plasticity. Default settings: as published.
@@ -33,11 +49,7 @@ What and how long
   --env NAME             environment [h1-walk]
   --preset NAME          paper, or quick: minutes on two cores [paper]
   --steps N              environment steps, such as 1e6 or 500k [1,000,000]
-  --seed N               one seed is one result [0]
-Plasticity
-  --reinit METHOD        fire, reset, shrink-perturb, redo, ... [none]
-  --reinit-every N       gradient updates between events [once, at half]
-  --regularize NAME      l2-init, parseval, spectral, weight-decay [none]
+{PLASTICITY.format("fire, reset, shrink-perturb, redo, ...", ONCE)}
 Agent
   --learning-rate X      for actor, critic and temperature [0.0001]
   --batch-size N         transitions per gradient update [256]
@@ -59,11 +71,7 @@ What and how long
   --env NAME             environment [Breakout]
   --preset NAME          standard, paper, atari100k or quick [standard]
   --steps N              environment steps, such as 1e6 or 500k [2,500,000]
-  --seed N               one seed is one result [0]
-Plasticity
-  --reinit METHOD        fire, reset, shrink-perturb, redo, ... [none]
-  --reinit-every N       gradient updates between events [once, at half]
-  --regularize NAME      l2-init, parseval, spectral, weight-decay [none]
+{PLASTICITY.format("fire, reset, shrink-perturb, redo, ...", ONCE)}
 Agent
   --learning-rate X      learning rate of Adam [6.25e-05]
   --batch-size N         transitions per gradient update [32]
@@ -87,11 +95,7 @@ What and how long
   --task NAME            warm-start, continual, class-incremental [warm-start]
   --preset NAME          paper, or quick: needs no download [paper]
   --epochs N             per phase, except a warm start's first [100]
-  --seed N               one seed is one result [0]
-Plasticity
-  --reinit METHOD        fire, reset, shrink-perturb, dash, ... [none]
-  --reinit-every N       updates between events [where phases begin]
-  --regularize NAME      l2-init, parseval, spectral, weight-decay [none]
+{PLASTICITY.format("fire, reset, shrink-perturb, dash, ...", BETWEEN)}
 Learner
   --network NAME         resnet18, vit-tiny, vgg16, small [auto]
   --optimizer NAME       adam or muon [adam]
@@ -112,11 +116,7 @@ What and how long
   --data-dir PATH        folder of token files, made by fire_rl.data.prepare
   --preset NAME          paper, or quick: needs no download [paper]
   --phase-updates N ...  gradient updates of each phase [96,000 18,623]
-  --seed N               one seed is one result [0]
-Plasticity
-  --reinit METHOD        fire, reset, shrink-perturb, ... [none]
-  --reinit-every N       updates between events [where phases begin]
-  --regularize NAME      l2-init, parseval, spectral, weight-decay [none]
+{PLASTICITY.format("fire, reset, shrink-perturb, ...", BETWEEN)}
 Learner
   --network NAME         gpt-0.1b, gpt-10m, gpt-small [gpt-0.1b]
   --learning-rate X      the highest in a phase [0.0006]
@@ -236,14 +236,22 @@ project, or as a card: a folder that is ready for a model hub.
   --trust RUN            import the Python code that the run's config names"""
 
 PAGES = {
-    "sac": SAC,
-    "dqn": DQN,
-    "vision": VISION,
-    "language": LANGUAGE,
-    "compare": COMPARE,
-    "evaluate": EVALUATE,
-    "diagnose": DIAGNOSE,
-    "watch": WATCH,
-    "export": EXPORT,
-    "slim": SLIM,
-}
+    "sac": SAC, "dqn": DQN, "vision": VISION, "language": LANGUAGE, "compare": COMPARE, "evaluate": EVALUATE,
+    "diagnose": DIAGNOSE, "watch": WATCH, "export": EXPORT, "slim": SLIM,
+}  # fmt: skip
+
+
+def page(name: str) -> str:
+    """Return a command's page, with the command's name as it is typed in this installation."""
+    return PAGES[name].replace(f"python {script(name)}", program(name)).replace(script(name), called(name))
+
+
+def show_page(name: str) -> NoReturn:
+    """Print the page and end the process with exit code 0, also if the reader closes the pipe early."""
+    try:
+        print(page(name))
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(0)

@@ -52,11 +52,8 @@ def as_understood(arguments: Sequence[str], ours: Mapping[str, Any]) -> list[str
     with faults_of(path):
         if is_of_a_run(path):
             config = config_of_run(path, learner.config, {*map(setting_named, flags)}, trust)
-            left_out = {*map(flag, names_with(config.run, "own")), *map(flag, GIVEN_BY_THE_GRID)} - {
-                subject,
-                "--reinit",
-            }
-            found = dict(split(read(without(dict(split(shortest_words(config))), left_out))))
+            own = {*map(flag, (*names_with(config.run, "own"), *GIVEN_BY_THE_GRID))} - {subject, "--reinit"}
+            found = dict(split(read(without(dict(split(shortest_words(config))), own))))
         else:
             found = words_of_file(path, read, OF_A_COMPARISON)
             refuse_code_of_a_file({name: found[name] for name in found.keys() - flags}, path, trusted(path, trust))

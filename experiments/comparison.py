@@ -16,17 +16,16 @@ from .published.files import Published
 from .published.joined import join
 from .report.findings import findings
 from .report.page import AXIS, FILES, PHASES, write_report
-from .report.phase_figures import panels_of
+from .report.phase_sections import panels_of
 from .sweep.as_script import Format, script_of
 from .sweep.conduct import Pool, conduct, look
 from .sweep.endings import say_endings
-from .sweep.estimate import say_plan, weigh_and_time
+from .sweep.estimate import memory_of_a_run, say_plan, weigh_and_time
 from .sweep.grid import Grid, Job
 from .sweep.kept_settings import check_kept, keep
 from .sweep.local import default_slots, usable_gpus
 from .sweep.states import states_of
 from .sweep.table import LiveTable
-from .sweep.weights import memory_of_a_run
 
 
 class Machines(Pool, Protocol):
@@ -66,15 +65,12 @@ def plan_as_script(
 
 
 def run_comparison(
-    grid: Grid,
-    jobs: Sequence[Job],
-    make_pool: Callable[[float], Machines],  # its argument: the bytes of memory that a run takes
-    retry: bool = False,
-    finished: Callable[[Job], None] = lambda job: None,
-) -> int:
+    grid: Grid, jobs: Sequence[Job], make_pool: Callable[[float], Machines], retry: bool,
+    finished: Callable[[Job], None],
+) -> int:  # fmt: skip
     """Run everything in a grid that is not finished. The exit code is 0 if afterwards every run has a result.
 
-    A run that diverged has a result, too: its divergence.
+    A run that diverged has a result, too: its divergence. `make_pool` gets the bytes of memory that a run takes.
     """
     check_kept(grid)
     sweep = look(jobs, retry)
@@ -126,9 +122,8 @@ def report(
     for warning in warnings:
         print(f"  warning: {warning}")
     print(f"\n  report    {page}\n  in the same folder")
-    besides = ({"axis": AXIS} if results.axes else {}) | (
-        {"phases": PHASES} if any(map(panels_of, results.comparisons)) else {}
-    )
+    besides = {"axis": AXIS} if results.axes else {}
+    besides |= {"phases": PHASES} if any(map(panels_of, results.comparisons)) else {}
     for name, files in (FILES | besides).items():
         print(f"    {name:9} {files}")
 

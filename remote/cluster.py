@@ -48,24 +48,16 @@ class RayPool:
     """
 
     def __init__(
-        self,
-        address: str | None,
-        threads: int,
-        gpus_per_run: float | None,
-        folder: Path,
-        say: Callable[[str], None] = say_aside,
-        *,
-        memory: float = 0,  # bytes of each run
-    ) -> None:
+        self, address: str | None, threads: int, gpus_per_run: float | None, folder: Path,
+        say: Callable[[str], None] = say_aside, *, memory: float = 0,  # bytes of each run
+    ) -> None:  # fmt: skip
         join(address)
         self.threads, self.memory, self._say = threads, int(memory), say
         self._nodes = _alive()
         gpus = any(node["Resources"].get("GPU") for node in self._nodes.values())
         self.gpus_per_run = float(gpus) if gpus_per_run is None else gpus_per_run
         self._jobs: dict[Any, Job] = {}  # by the task of each
-        self._places: dict[
-            str, tuple[str, str]
-        ] = {}  # the node on which a run is, by the run's folder, and its address
+        self._places: dict[str, tuple[str, str]] = {}  # by a run's folder: the node on which it is, and its address
         self._looked = time.monotonic()
         self._directory = str(Path.cwd())
         self._sign = folder.absolute() / "logs" / f"seen-{secrets.token_hex(8)}"
@@ -89,12 +81,9 @@ class RayPool:
         # A task is repeated only if its worker or node is lost, not if the run itself fails.
         task: Any = ray.remote(perform)
         self._task = task.options(
-            num_cpus=self.threads,
-            num_gpus=self.gpus_per_run,
-            memory=self.memory or None,
-            max_retries=-1,
+            num_cpus=self.threads, num_gpus=self.gpus_per_run, memory=self.memory or None, max_retries=-1,
             retry_exceptions=False,
-        )
+        )  # fmt: skip
 
     def _check_nodes(self) -> None:
         """Check on every node with room for runs that it sees the comparison's folders, before any run begins."""

@@ -27,16 +27,13 @@ def join(address: str | None) -> None:
     """Join the cluster at an address; raise ValueError if there is none. Without an address, find or start one."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # avoids a warning; the pool sets the GPUs of runs
+    given = f"--ray {address} given"
     if address is None:
         address = _running()
     elif "://" in address:
-        raise ValueError(
-            f"--ray {address} given; allowed is HOST:PORT; run compare.py on a machine that shares the nodes' folders"
-        )
+        raise ValueError(f"{given}; allowed is HOST:PORT; run compare.py on a machine that shares the nodes' folders")
     elif address != "auto" and not _answers(address):
-        raise ValueError(
-            f"--ray {address} given; no Ray cluster answers there; allowed is HOST:PORT, such as 10.0.0.5:6379"
-        )
+        raise ValueError(f"{given}; no Ray cluster answers there; allowed is HOST:PORT, such as 10.0.0.5:6379")
     variables = {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
         # Otherwise Ray kills a run at once when its worker ends; the run should stop with a checkpoint instead.

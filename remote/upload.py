@@ -15,9 +15,8 @@ import fsspec
 from fire_rl.fire.nearest import did_you_mean
 
 MARK = "config.json"
-PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"} | dict.fromkeys(
-    ("abfs", "abfss", "az"), "adlfs"
-)
+PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
+PACKAGES |= dict.fromkeys(("abfs", "abfss", "az"), "adlfs")
 
 
 def check(url: str) -> None:
@@ -96,9 +95,9 @@ class Uploads:
 
 def _open(url: str) -> tuple[Any, str]:
     """Return the file system of a URL, and the path in it."""
-    protocol = url.partition("://")[0] if "://" in url else "file"
-    if protocol not in fsspec.available_protocols():
-        meant = did_you_mean(f"{protocol}://", [f"{known}://" for known in fsspec.available_protocols()], 0.75)
+    protocol, known = url.partition("://")[0] if "://" in url else "file", fsspec.available_protocols()
+    if protocol not in known:
+        meant = did_you_mean(f"{protocol}://", [f"{each}://" for each in known], 0.75)
         raise ValueError(f"--upload {url} given; allowed are URLs such as s3://BUCKET/PATH and file:///PATH{meant}")
     try:
         system, root = fsspec.core.url_to_fs(url)

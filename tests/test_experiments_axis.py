@@ -12,7 +12,7 @@ from fire_rl.commands.compare import body
 from fire_rl.experiments.analysis.axis import axes_of, over_axes
 from fire_rl.experiments.analysis.found import find_runs
 from fire_rl.experiments.analysis.results import Options
-from fire_rl.experiments.report.axis_figures import draw_axis_paper, positions
+from fire_rl.experiments.report.axis_section import draw_axis_paper, positions
 from fire_rl.experiments.report.contents import report_of
 from fire_rl.experiments.report.drawing import looks, style
 from fire_rl.experiments.report.latex import latex_table

@@ -15,7 +15,7 @@ from fire_rl.commands.train import train
 from fire_rl.experiments.diagnosis.advice import advice_on
 from fire_rl.experiments.diagnosis.examination import Asked, examine_run
 from fire_rl.experiments.diagnosis.figures import label_apart
-from fire_rl.experiments.diagnosis.loaded_run import load_run, networks_of
+from fire_rl.experiments.diagnosis.loaded_run import load_run
 from fire_rl.experiments.diagnosis.page import NUMBERS, PAGE
 from fire_rl.experiments.diagnosis.remedies import frontier, methods_of
 from fire_rl.experiments.diagnosis.subjects import same_choice, same_values
@@ -24,6 +24,7 @@ from fire_rl.fire.probe import Probe
 from fire_rl.training.checkpoint import steps_of
 from fire_rl.training.command_line import read_command_line
 from fire_rl.training.learners import LEARNERS
+from fire_rl.training.probes import networks_of
 
 COMMON = ("--threads", "1", "--device", "cpu", "--eval-episodes", "2", "--measure-every", "0")
 WORDS = {

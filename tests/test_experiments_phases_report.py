@@ -16,8 +16,8 @@ from fire_rl.experiments.analysis.records import Run, read_run
 from fire_rl.experiments.report.contents import report_of
 from fire_rl.experiments.report.markdown import markdown
 from fire_rl.experiments.report.page import write_report
-from fire_rl.experiments.report.phase_figures import draw_panels, panels_of
-from fire_rl.experiments.report.schedules import schedules_in_words
+from fire_rl.experiments.report.phase_sections import draw_panels, panels_of
+from fire_rl.experiments.report.wording import schedules_in_words
 from tests.fixtures import phased_comparison
 from tests.fixtures.analysed import FAST, only, results_by_axis
 from tests.fixtures.comparison import write_comparison, write_run

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from fire_rl.experiments.analysis.analyse import analyse
-from fire_rl.experiments.analysis.found import find_runs
-from fire_rl.experiments.analysis.planned import notes_on_missing
+from fire_rl.experiments.analysis.found import find_runs, notes_on_missing
 from fire_rl.experiments.analysis.records import read_run
 from fire_rl.experiments.analysis.results import Options
 from fire_rl.experiments.report.spreadsheet import write_scores

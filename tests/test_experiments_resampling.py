@@ -16,8 +16,8 @@ from fire_rl.experiments.analysis.statistics import (
     mean,
     median,
     median_of_means,
+    median_time,
 )
-from fire_rl.experiments.analysis.survival import median_time
 
 
 def all_ways(n):

@@ -14,13 +14,14 @@ from fire_rl.experiments.analysis.statistics import (
     estimate,
     estimate_band,
     interquartile_mean,
+    kaplan_meier_median,
     mean,
     median,
     median_of_means,
+    median_time,
     profile,
     share,
 )
-from fire_rl.experiments.analysis.survival import kaplan_meier_median, median_time
 from fire_rl.training.lines import area_under
 
 library = pytest.importorskip("rliable.library")

@@ -7,8 +7,8 @@ from typing import Any, cast
 import pytest
 import torch
 
+from fire_rl.experiments.sweep.estimate import PROCESS, Disk, disk_of, memory_of_a_run
 from fire_rl.experiments.sweep.grid import TRUNK, Job
-from fire_rl.experiments.sweep.weights import PROCESS, Disk, disk_of, memory_of_a_run
 from fire_rl.replay import FrameReplay, TransitionReplay
 from fire_rl.training.reinforcement import Reinforcement
 from fire_rl.training.reinforcement_settings import RunSettings

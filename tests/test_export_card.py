@@ -18,8 +18,8 @@ from fire_rl.commands import evaluate as evaluate_script
 from fire_rl.commands.export import body
 from fire_rl.commands.train import train_dqn as train
 from fire_rl.training import load_policy, pretrained
+from fire_rl.training.export.about import score_of
 from fire_rl.training.export.observations import observations_for
-from fire_rl.training.export.score import score_of
 from fire_rl.training.files import read_json, write_json
 from fire_rl.training.folder import runs_below
 

@@ -11,8 +11,7 @@ import pytest
 
 from fire_rl.commands import COMMANDS
 from fire_rl.commands.compare_options import Options
-from fire_rl.commands.front import page
-from fire_rl.commands.pages import PAGES
+from fire_rl.commands.pages import PAGES, page
 from fire_rl.fire import METHODS, REGULARIZERS
 from fire_rl.training.asked import HELP
 from fire_rl.training.command_line import command_of, flags_of, read_command_line

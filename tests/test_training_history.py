@@ -13,11 +13,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from fire_rl.training import lines as metrics_lines
-from fire_rl.training.curve import draw_curve, draw_events
+from fire_rl.training.curve import draw_curve, draw_events, draw_measures
 from fire_rl.training.files import METRICS
 from fire_rl.training.history import MOST_EPISODES, MOST_NETWORKS, MOST_POINTS, PANELS, Events, History, Series
 from fire_rl.training.lines import EvaluationLine, Reader, Rhythm, final_score
-from fire_rl.training.measure_curves import draw_measures
 
 Line = dict[str, Any]
 

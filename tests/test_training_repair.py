@@ -9,9 +9,10 @@ import torch
 from benchmarks.differences import differences
 from fire_rl.commands.train import train
 from fire_rl.experiments.analysis.records import read_run
-from fire_rl.experiments.diagnosis.loaded_run import load_run, networks_of
+from fire_rl.experiments.diagnosis.loaded_run import load_run
 from fire_rl.experiments.diagnosis.remedies import RemedyTests, methods_of
 from fire_rl.training.lines import read_lines
+from fire_rl.training.probes import networks_of
 from fire_rl.training.work import Work
 from tests.test_experiments_diagnosis import WORDS
 

@@ -74,14 +74,12 @@ class AgentRun(Config):
         if environment.spec is None or environment.spec.max_episode_steps is None:
             notes.append(f"{name} has no time limit: evaluation stops at {LIMIT:,} decisions")
         if self.atari is not None and not envs.is_atari(name) and (idle := list(map(flag, self.atari.changed()))):
-            notes.append(
-                f"{name} is not an Atari game: {', '.join(idle)} {'have' if len(idle) > 1 else 'has'} no effect here"
-            )
+            have = "have" if len(idle) > 1 else "has"
+            notes.append(f"{name} is not an Atari game: {', '.join(idle)} {have} no effect here")
         return notes
 
     def make_agent(self, environment: VectorEnv, seed: np.random.SeedSequence, device: torch.device) -> Agent:
-        """Make the agent; raise ValueError in one line if it cannot learn in this environment or does not fit into
-        memory."""
+        """Make the agent; raise ValueError if it cannot learn in this environment or does not fit into memory."""
         return self.agent_for(self.surroundings(environment), seed, device)
 
     def agent_for(self, surroundings: Surroundings, seed: np.random.SeedSequence, device: torch.device) -> Agent:

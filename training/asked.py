@@ -65,8 +65,7 @@ def _named(given: str, values: list[str], command: Command) -> tuple[str, list[s
 
 
 def unknown_flag(name: str, known: Iterable[str], commands: Sequence[str] = ()) -> ValueError:
-    """Return the error for an unknown flag, with the nearest of our flags, or our flag for the nearest name that
-    another program uses."""
+    """Return the error for an unknown flag, with our nearest flag, or ours for another program's nearest name."""
     ours = [*known, *HELP[1:]]
     others = {other: same.ours for same in SAME for other in same.names.split() if {*commands} & {*same.commands}}
     others = {other: same for other, same in others.items() if same in ours and other.startswith("--")}

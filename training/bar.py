@@ -1,5 +1,4 @@
-"""The progress bar. At any width it shows the bar, the rate, the time left and the last evaluation, and more if there
-is room."""
+"""The progress bar: at any width bar, rate, time left and the last evaluation, and more if there is room."""
 
 from typing import Any
 
@@ -54,7 +53,6 @@ class RunBar(tqdm):  # type: ignore[type-arg]
 
 
 def _titles(title: str, layout: str) -> list[str]:
-    """Return the title and, if it is long, a shortened title."""
     if "{desc}" not in layout or len(title) <= TITLE:
         return [title]
     return [title, f"{title[: TITLE - 2].rstrip()}.."]

@@ -19,12 +19,9 @@ Value = str | int | float | bool | Path | None | Sequence[str | int | float]
 
 
 def run(
-    learner: str,
-    *,
-    on_evaluation: Callable[[int, float], object] | None = None,
-    quiet: bool = False,
+    learner: str, *, on_evaluation: Callable[[int, float], object] | None = None, quiet: bool = False,
     **settings: Value,
-) -> Result:
+) -> Result:  # fmt: skip
     """Train one run as its script does, and return its result.
 
     `learner` is sac, dqn, vision or language. Settings are those that the script's --help lists, including run_dir,

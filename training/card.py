@@ -61,22 +61,17 @@ class _Carded(msgspec.Struct, frozen=True):
     policy: PolicyRecord
 
 
-class _MayBeCarded(msgspec.Struct, frozen=True):
-    policy: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
 def is_card(folder: Path) -> bool:
     """Whether the folder's config.json is readable and belongs to a card, not to a run."""
     try:
-        return not isinstance(read_json(folder / CONFIG, _MayBeCarded, CONFIG_BYTES).policy, msgspec.UnsetType)
+        return "policy" in read_json(folder / CONFIG, at_most=CONFIG_BYTES)
     except Damaged:
         return False
 
 
 def read_record(folder: Path) -> PolicyRecord:
     """Return a card's record of its policy; raise ValueError in one line if the record is not valid."""
-    record: PolicyRecord = read_json(folder / CONFIG, _Carded, CONFIG_BYTES).policy
-    return record
+    return read_json(folder / CONFIG, _Carded, CONFIG_BYTES).policy
 
 
 def read_agent(folder: Path, config: AgentRun, device: torch.device) -> tuple[Agent, PolicyRecord]:
@@ -95,9 +90,13 @@ def read_agent(folder: Path, config: AgentRun, device: torch.device) -> tuple[Ag
 
 def load_weights(module: PolicyModule, path: Path) -> None:
     """Copy all tensors of a file into the module; raise Damaged, and copy none, if one does not fit."""
-    own = module.state_dict()
-    most = sum(8 * value.numel() for value in own.values()) + HEADER_BYTES
-    saved = tensors_of(bytes(read_regular(path, most)), path)
+    most = sum(8 * value.numel() for value in module.state_dict().values()) + HEADER_BYTES
+    load_tensors(module, bytes(read_regular(path, most)), path)
+
+
+def load_tensors(module: PolicyModule, content: bytes, path: Path) -> None:
+    """Do the same with the content of a file."""
+    own, saved = module.state_dict(), tensors_of(content, path)
     require_same(own, saved, path)
     with torch.no_grad():
         for name, value in own.items():

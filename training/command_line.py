@@ -115,16 +115,14 @@ def read_command_line(arguments: Sequence[str], learner: Learner) -> Request:
         config.check()
     else:
         config.run.check()
-    if "reinit_cooldown" in given and not (config.run.reinit_when or where.resume):
-        raise ValueError("--reinit-cooldown given without --reinit-when: give both, or neither")
-    if "reinit_from" in given and not (config.run.reinit_every or where.resume):
-        raise ValueError("--reinit-from given without --reinit-every: give both, or neither")
+    for name, other in (("reinit_cooldown", "reinit_when"), ("reinit_from", "reinit_every")):
+        if name in given and not (getattr(config.run, other) or where.resume):
+            raise ValueError(f"{flag(name)} given without {flag(other)}: give both, or neither")
     if where.resume and (where.branch_from or where.run_dir):
         raise ValueError("--resume cannot be given with --branch-from or --run-dir: a run stays in its folder")
     if (where.resume or where.branch_from) and "preset" in given:
-        raise ValueError(
-            "--preset cannot be given with --resume or --branch-from: these use the settings of the earlier run"
-        )
+        earlier = "these use the settings of the earlier run"
+        raise ValueError(f"--preset cannot be given with --resume or --branch-from: {earlier}")
     explicit = {name: value for name, value in settings.items() if name in given}
     return Request(config, explicit, where.run_dir, where.resume, where.branch_from, where.trust, where.restart)
 
@@ -238,9 +236,8 @@ def read_flags(default: Options, arguments: Sequence[str]) -> Options:
     Raise ValueError for an unknown flag, with the nearest name, and for a wrong value, with the allowed values.
     """
     known, arguments = flags_of(type(default)), each_once(arguments)
-    flags = [
-        (name, ["True"] if known.get(name) is bool and not values else values) for name, values in split(arguments)
-    ]
+    given = split(arguments)
+    flags = [(name, ["True"] if known.get(name) is bool and not values else values) for name, values in given]
     words = words_of(flags)
     parse = partial(tyro.cli, type(default), default=default, config=MARKERS)
     if known.keys() >= {name for name, _ in flags}:
@@ -254,8 +251,8 @@ def read_flags(default: Options, arguments: Sequence[str]) -> Options:
             with nothing_printed():
                 parse(args=[name, *values])
         except SystemExit:
-            given = " ".join(values)
-            raise ValueError(f"{name} {given!r} given; allowed is {allowed_values(known[name], given)}") from None
+            text = " ".join(values)
+            raise ValueError(f"{name} {text!r} given; allowed is {allowed_values(known[name], text)}") from None
     with nothing_printed():
         return parse(args=words)
 

@@ -1,5 +1,4 @@
-"""All settings of a run, in groups. The command line sets them, `config.json` stores them, and a work is built from
-them."""
+"""All settings of a run, in groups: set by the command line, stored in `config.json`, and used to build a work."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -76,9 +75,8 @@ class Config:
         if self.run.reinit == "none":
             raise ValueError(f"{flag(scheduled[0])} needs a method: give --reinit fire, for example")
         if not self.methods.method.acts_at_events:
-            raise ValueError(
-                f"{flag(scheduled[0])} given; {self.run.reinit} acts after every update and takes no schedule"
-            )
+            always = f"{self.run.reinit} acts after every update"
+            raise ValueError(f"{flag(scheduled[0])} given; {always} and takes no schedule")
 
     def resolved(self) -> Self:
         """Return the settings with the default schedule written out as steps or a period.
@@ -94,9 +92,8 @@ class Config:
     @property
     def repeats_by_itself(self) -> bool:
         """Whether the run has phases of data and the method's usual period; a branch then adds no event of its own."""
-        return (
-            bool(self.run.phase_starts) and self.usual_period is not None and self.run.reinit_every == self.usual_period
-        )
+        period = self.usual_period
+        return bool(self.run.phase_starts) and period is not None and self.run.reinit_every == period
 
     @property
     def usual_period(self) -> int | None:
@@ -137,14 +134,8 @@ class Config:
                 "--reinit-when or --trainability-every given; trainability is measured only for SAC, DQN and image "
                 "classifiers, and for agents that have the function `probed`"
             )
+        inputs = work.inputs() if methods.method.needs_inputs else None
         return PlasticityManager(
-            work.networks(),
-            methods.method,
-            self.schedule(),
-            methods.regularizers,
-            run.triggers(),
-            work.method_seed,
-            unit=run.unit,
-            rehearsal=work.rehearse,
-            inputs=work.inputs() if methods.method.needs_inputs else None,
-        )
+            work.networks(), methods.method, self.schedule(), methods.regularizers, run.triggers(), work.method_seed,
+            unit=run.unit, rehearsal=work.rehearse, inputs=inputs,
+        )  # fmt: skip

@@ -53,18 +53,15 @@ def words_of_file(
     words: list[str] = []
     for name, value in read_yaml(path).items():
         given = flag(name)
-        if given in HELP:
-            raise ValueError(f"{path}: {name!r} is not the name of a setting")
         values = ["None"] if value is None else [value] if isinstance(value, str) else value
-        if not name.replace("_", "").replace("-", "").isalnum() or name.startswith("-"):
+        if given in HELP or not name.replace("_", "").replace("-", "").isalnum() or name.startswith("-"):
             raise ValueError(f"{path}: {name!r} is not the name of a setting")
         for each in values:
             if each.startswith("--") or (each[:1] == "-" and each[1:2].isalpha()) or not each.isprintable():
                 raise ValueError(f"{path}: {name} cannot be {each[:80]!r}")
         words += [given, *values]
     parts = split(understood(words))
-    found = dict(parts)
-    meant = [name for name, _ in parts]
+    found, meant = dict(parts), [name for name, _ in parts]
     if twice := [name for name in meant if meant.count(name) > 1]:
         raise ValueError(f"{path}: {twice[0]} is given twice, under two names")
     if alone := sorted(found.keys() & {*refused}):

@@ -1,4 +1,4 @@
-"""Draw the learning curve of one run from its history."""
+"""Draw the learning curve of one run, and the measures that show whether its networks lose their ability to learn."""
 
 import io
 from pathlib import Path
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from .durable import write_durably
-from .history import Events, History
+from .history import PANELS, Events, History
 from .lines import Reader
 
 MANY_EVENTS = 20
@@ -32,6 +32,30 @@ def draw_curve(history: History, folder: Path, title: str) -> Path:
     draw_events(axes, history.events)
     finish(axes, title, history.reader)
     return write_figure(figure, folder / "curve.png")
+
+
+def draw_measures(history: History, folder: Path, title: str) -> Path | None:
+    """Write `measures.png`: six measures over steps, a line for each network; return None if there are no measures."""
+    if not history.measures:
+        return None
+    figure = Figure(figsize=(11, 5.5), layout="constrained")
+    networks = {name: np.array(series.points(), dtype=float).T for name, series in history.measures.items()}
+    panels = enumerate(zip(figure.subplots(2, 3, sharex=True).flat, PANELS, strict=True), start=1)
+    for row, (axes, (name, meaning, logarithmic)) in panels:
+        for network, values in networks.items():
+            axes.plot(values[0], values[row], linewidth=1.2, label=network)
+        if logarithmic:
+            axes.set_yscale("log")
+        elif name in ("dormant", "active"):
+            axes.set_ylim(bottom=0)
+        draw_events(axes, history.events)
+        axes.set_title(meaning, fontsize=10)
+        uncluttered(axes)
+    figure.supxlabel(history.reader.progress.replace("_", " "), fontsize=10)
+    figure.suptitle(title)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower right", ncols=len(labels), frameon=False)
+    return write_figure(figure, folder / "measures.png")
 
 
 def write_figure(figure: Figure, path: Path) -> Path:

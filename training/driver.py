@@ -139,7 +139,8 @@ class Driver:
         if stopping and not last:
             raise Stopped
         if last or (now.progress and self._passed(settings.log_every)):
-            self._log_training()
+            self.reporter.write_training(self._means())
+            self.sums, progress.summed_updates = {}, 0
         due_now = not last and self._due(before)
         begins = not last and self._phase_begins
         trigger = self.manager.triggered(self._measure(begins), now)
@@ -284,10 +285,6 @@ class Driver:
         means = torch.stack([self.sums[name] for name in names]) / self.progress.summed_updates
         return dict(zip(names, means.tolist(), strict=True))
 
-    def _log_training(self) -> None:
-        self.reporter.write_training(self._means())
-        self.sums, self.progress.summed_updates = {}, 0
-
     # State
 
     def save(self) -> None:
@@ -308,12 +305,8 @@ class Driver:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint; the caller cuts the log files back to their sizes at the checkpoint."""
         values, tensors = checkpoint.values, checkpoint.tensors
-        self.work.restore(
-            self.folder,
-            checkpoint.learner,
-            State(tensors, values.work, checkpoint.segments),
-            lambda: self.manager.load_state_dict(values.manager),
-        )
+        state = State(tensors, values.work, checkpoint.segments)
+        self.work.restore(self.folder, checkpoint.learner, state, lambda: self.manager.load_state_dict(values.manager))
         self.manager.load_tensors(named(tensors, "manager."))
         self.progress, self.saved_at = values.progress, self.work.steps
         self.sums = {name: value.to(self.work.device) for name, value in named(tensors, "sums.").items()}

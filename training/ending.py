@@ -24,9 +24,10 @@ def result_of(folder: Path, config: Config, ending: Ending, step: int) -> Result
     """Compute a run's result from its metrics."""
     lines = [line for _, line in config.reader.of(folder) if isinstance(line, EvaluationLine)]
     rhythm, metric = rhythm_of(folder, config), config.metric
+    best = best_of(lines, rhythm, metric)
     if ending != "finished":
-        return Result(folder, ending, step, metric, best=best_of(lines, rhythm, metric))
-    final, count, best, area = scores_of(lines, rhythm, metric)
+        return Result(folder, ending, step, metric, best=best)
+    final, count, area = scores_of(lines, rhythm)
     return Result(folder, ending, step, metric, final, count, best, area, by_phase=any(line.by_phase for line in lines))
 
 
@@ -49,10 +50,9 @@ def say_where_things_are(result: Result, config: Config) -> None:
     if result.final is None:
         print(f"\nno final {metric.name}: no scheduled evaluation in the last tenth of the run was recorded")
     else:
-        of_those = (
-            "the scheduled evaluation" if result.count == 1 else f"mean of the {result.count} scheduled evaluations"
-        )
-        print(f"\nfinal {metric.name} {metric.said(result.final)}: {of_those} in the last tenth of the run")
+        mean = f"mean of the {result.count} scheduled evaluations"
+        those = "the scheduled evaluation" if result.count == 1 else mean
+        print(f"\nfinal {metric.name} {metric.said(result.final)}: {those} in the last tenth of the run")
         if score := config.score_in_words(result.final):
             print(f"  score         {score}")
     print(f"  curve         {folder / 'curve.png'}")
@@ -88,16 +88,13 @@ def divergence_line(error: Diverged, config: Config, driver: Driver) -> str:
     where = f"{driver.folder} diverged at step {driver.work.steps:,}, update {driver.progress.updates:,}: {error}"
     if error.quantity in OF_THE_ENVIRONMENT:
         return f"{where}; {config.run.env} gave it: look for the cause in the environment, not in the agent"
-    rate = "try other settings"
-    if config.learning_rate is not None:
-        rate = f"try a lower --learning-rate than {config.learning_rate:g}"
-    if driver.manager.acts_every_step:
-        rate = f"try without {config.run.method}, or {rate.removeprefix('try ')}"
+    rate, other = config.learning_rate, f"without {config.run.method}, or " if driver.manager.acts_every_step else ""
+    advice = f"try {other}" + ("other settings" if rate is None else f"a lower --learning-rate than {rate:g}")
     good = steps_of(driver.folder)
     if not good:
-        return f"{where}; there is no earlier checkpoint; {rate}"
+        return f"{where}; there is no earlier checkpoint; {advice}"
     branch = command(config, "--branch-from", f"{driver.folder}@{good[-1]}", "--reinit", "fire", trust=driver.folder)
-    return f"{where}; the last good checkpoint is at step {good[-1]:,}; {rate} in a new run, or {branch}"
+    return f"{where}; the last good checkpoint is at step {good[-1]:,}; {advice} in a new run, or {branch}"
 
 
 def interrupted_line(folder: Path, config: Config) -> str:

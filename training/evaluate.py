@@ -1,6 +1,7 @@
 """Evaluate a policy on separate environments from fixed seeds, without using training's random generators."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,15 +43,10 @@ class Evaluation:
         `calls` is told when the environment is stepped.
         """
         act = self.explored(act)
-        if calls is not None:
-            with calls.between(act) as act:
-                return self._run(act)
-        return self._run(act)
-
-    def _run(self, act: Act) -> Returns:
-        if self.decisions is None:
-            return evaluate(act, self.environment, self.seeds)
-        return evaluate_decisions(act, self.environment, self.seeds[: self.environment.num_envs], self.decisions)
+        with calls.between(act) if calls is not None else nullcontext(act) as act:
+            if self.decisions is None:
+                return evaluate(act, self.environment, self.seeds)
+            return evaluate_decisions(act, self.environment, self.seeds[: self.environment.num_envs], self.decisions)
 
 
 def exploring(act: Act, share: float, space: spaces.Space[Any], seed: int) -> Act:
@@ -72,9 +68,8 @@ def evaluate(act: Act, environment: VectorEnv, seeds: Sequence[int]) -> Returns:
     After a reset, only the first episode of each environment counts.
     """
     count, limit = environment.num_envs, (environment.spec and environment.spec.max_episode_steps) or LIMIT
-    batches = [
-        _first_episodes(act, environment, seeds[start : start + count], limit) for start in range(0, len(seeds), count)
-    ]
+    parts = (seeds[start : start + count] for start in range(0, len(seeds), count))
+    batches = [_first_episodes(act, environment, part, limit) for part in parts]
     returns, lengths = zip(*batches, strict=True)
     return np.concatenate(returns), np.concatenate(lengths)
 

@@ -51,13 +51,12 @@ def describe(learner: Learner, config: Config, where: Any) -> str:
     """Return the text of --help-all: what can be chosen, then every flag, grouped by topic."""
     presets = "\n".join(f"{name}: {preset.meaning}" for name, preset in learner.presets.items())
     measures = "\n".join(f"{name}: {meaning}" for name, meaning in MEASURES.items())
+    regularizers = describe_regularizers(config.published)
     lists = {
         "Values of --preset; the first is the default": presets,
         **config.choices(),
         "Methods of --reinit, as METHOD or METHOD:field=value,...": describe_methods(config.published),
-        "Regularizers of --regularize, one or several, as NAME or NAME:field=value,...": describe_regularizers(
-            config.published
-        ),
+        "Regularizers of --regularize, one or several, as NAME or NAME:field=value,...": regularizers,
         "Measures, every --measure-every updates, of each network; for --reinit-when": measures,
     }
     parts = [f"{title}\n{textwrap.indent(lines, '  ')}" for title, lines in lists.items()]
@@ -154,7 +153,6 @@ def one_method(config: Config, words: Sequence[str]) -> str:
     name, known = " ".join(words), {**METHODS, **REGULARIZERS}
     name = as_known(name, known, OTHER_NAMES)
     if name not in known:
-        raise ValueError(
-            f"--list-methods {name[:80]!r} given; known are {', '.join(known)}; nearest is {nearest(name, known)}"
-        )
+        near = nearest(name, known)
+        raise ValueError(f"--list-methods {name[:80]!r} given; known are {', '.join(known)}; nearest is {near}")
     return describe_method(name, config.published)

@@ -60,8 +60,7 @@ class Series(Generic[Point]):
 
 
 class Events:
-    """The number of events, the first one's method, and steps of events: the first one in each of at most `most`
-    bins."""
+    """The number of events, the first one's method, and the steps of the first event in each of `most` bins at most."""
 
     def __init__(self, most: int = MOST_POINTS) -> None:
         self.count, self.method = 0, ""

@@ -51,8 +51,7 @@ class LanguageRun(PhasedRun):
         return published()
 
     def sizes(self, vocabulary: int | None = None) -> GPTSizes:
-        """Return the sizes of the network, with rows for this many different tokens, or by default for its usual
-        vocabulary."""
+        """Return the sizes of the network, with rows for this many different tokens, or for its usual vocabulary."""
         rows = None if vocabulary is None else -(-vocabulary // ROWS) * ROWS
         return gpt_sizes(self.agent.network, rows, self.run.context)
 
@@ -89,13 +88,9 @@ class Language(Phased):
         require_memory(needed, f"{config.agent.network} on {few} sequences at once takes about", device)
         weights = weights_of(sources, settings.data)
         self.texts = PhasedText(
-            sources,
-            accumulating(weights, settings.phase_updates),
-            context=self.sizes.context,
-            batch_size=settings.batch_size,
-            seed=seeds.order,
-            device=device,
-        )
+            sources, accumulating(weights, settings.phase_updates), context=self.sizes.context,
+            batch_size=settings.batch_size, seed=seeds.order, device=device,
+        )  # fmt: skip
         self.network_seed, self.bytes_per_token = seeds.network, bytes_of_a_token(sources, self.texts)
         self._evaluated: dict[str, Examples] = {}  # the fixed windows of each text, filled at the first evaluation
         super().__init__(settings, seeds, self._make_learner(device), self.texts, checksum_of(sources))
@@ -112,13 +107,8 @@ class Language(Phased):
     def share_of_rate(self, update: int) -> float:
         """Return the share of the learning rate: in each phase it rises linearly and then falls as half a cosine."""
         phase, agent = self.texts.phase_at(update), self.config.agent
-        return share_of_rate(
-            update - self.texts.starts[phase],
-            self.settings.phase_updates[phase],
-            agent.warm_up,
-            agent.longest_warm_up,
-            agent.least_share,
-        )
+        since, updates = update - self.texts.starts[phase], self.settings.phase_updates[phase]
+        return share_of_rate(since, updates, agent.warm_up, agent.longest_warm_up, agent.least_share)
 
     @property
     def pass_size(self) -> int:
@@ -164,8 +154,7 @@ def checksum_of(sources: Mapping[str, TextSource]) -> str:
 
 
 def bytes_of_a_token(sources: Mapping[str, TextSource], texts: PhasedText) -> float | None:
-    """Return the mean bytes per token in the last phase's mixture of validation parts; None if a text's number of
-    bytes is not known."""
+    """Return the mean bytes per token in the last phase's mixture of validation parts; None if it is not known."""
     mixture = texts.phases[-1].mixture
     lengths = {name: sources[name].validation.bytes_per_token for name in mixture}
     if any(length is None for length in lengths.values()):
@@ -174,17 +163,9 @@ def bytes_of_a_token(sources: Mapping[str, TextSource], texts: PhasedText) -> fl
 
 
 QUICK = LanguageRun().altered(
-    data="python",
-    network="gpt-small",
-    phase_updates=(600, 600),
-    batch_size=16,
-    learning_rate=2e-3,
-    eval_every=50,
-    eval_sequences=256,
-    log_every=50,
-    measure_every=100,
-    checkpoint_every=600,
-)
+    data="python", network="gpt-small", phase_updates=(600, 600), batch_size=16, learning_rate=2e-3, eval_every=50,
+    eval_sequences=256, log_every=50, measure_every=100, checkpoint_every=600,
+)  # fmt: skip
 PRESETS = {
     "paper": (
         LanguageRun().altered(precision="bfloat16"),

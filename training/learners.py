@@ -1,5 +1,4 @@
-"""The table of learners. An agent of reinforcement learning is an entry of `agents.KINDS`; other learners are entered
-here."""
+"""The table of learners: agents of reinforcement learning come from `agents.KINDS`, the others are entered here."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, make_dataclass
@@ -53,8 +52,7 @@ class Learner:
 
 
 def agent_as_learner(name: str, kind: Kind) -> Learner:
-    """Return an agent as a learner, with the settings of the run, of the agent, and of Atari games if it learns from
-    frames."""
+    """Return an agent as a learner, with the settings of run and agent, and of Atari games if it learns from frames."""
     groups = [("run", RunSettings), ("agent", kind.settings), *([("atari", AtariSettings)] if kind.frames else [])]
     made = [(group, of, field(default_factory=of)) for group, of in groups]
     names = [each.name for _, of in groups for each in fields(of)]

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,10 +133,13 @@ class Reader:
             return None
 
     def of(self, run: Path) -> Iterator[tuple[int, Line | None]]:
-        """Yield all lines of a run with their numbers, and None for a line that cannot be read, such as one that was
-        cut short when the process was killed."""
+        """Yield all lines of a run with their numbers, and None for one that cannot be read, such as one cut short."""
         for number, line in lines_of(run / METRICS):
             yield number, None if line is None else self.typed(line)
+
+    def last(self, run: Path) -> Line | None:
+        """Return the last line of a run that can be read, or None."""
+        return next(iter(deque((line for _, line in self.of(run) if line), maxlen=1)), None)
 
     def newest(self, run: Path, size: int) -> list[Line]:
         """Return the complete lines among the last `size` bytes; a last line cut short by a full disk is left out."""

@@ -1,5 +1,4 @@
-"""The log of a run: metrics as lines of JSON, TensorBoard events and trackers. On resuming, the first two are cut back
-to the checkpoint."""
+"""The log of a run: metrics as lines of JSON, TensorBoard events and trackers; the first two can be cut back."""
 
 import os
 from collections.abc import Mapping
@@ -44,11 +43,9 @@ class RunLog:
 
     def network_report(self, report: NetworkReport, step: int) -> None:
         """Send an event's effect on each matrix of a network to TensorBoard and the trackers."""
-        numbers: dict[str, float] = {}
-        for matrix in report.matrices:
-            name = f"event {report.name}/{matrix.name}"
-            for figure in ("squared_frobenius_error", "deviation_before", "deviation_after", "null_directions"):
-                numbers[f"{name}/{figure}"] = getattr(matrix, figure)
+        figures = ("squared_frobenius_error", "deviation_before", "deviation_after", "null_directions")
+        pairs = [(matrix, figure) for matrix in report.matrices for figure in figures]
+        numbers = {f"event {report.name}/{matrix.name}/{each}": getattr(matrix, each) for matrix, each in pairs}
         numbers |= {f"event {report.name}/{key}": value for key, value in report.outcome.items()}
         self._tensorboard.scalars(numbers, step, self.history.count)
         self._tracking.scalars(numbers, step, self.history.count)

@@ -1,5 +1,4 @@
-"""What a checkpoint was made with: its settings, which may not change, and packages and machine, whose changes are only
-reported."""
+"""What a checkpoint was made with: settings, which may not change, packages and machine, whose changes are reported."""
 
 import platform
 import subprocess
@@ -23,8 +22,6 @@ from .settings import names_with
 PACKAGES = (
     "torch", "numpy", "gymnasium", "mujoco", "ale-py", "MinAtar", "dm-control", "humanoid-bench", "safetensors",
 )  # fmt: skip
-
-
 KINDS = (RunSettings, PhasedSettings)  # their settings marked `machine` may change, and are reported
 
 
@@ -55,20 +52,18 @@ def machine(device: torch.device) -> dict[str, str]:
 def changed_setting(before: Settings, config: Config) -> tuple[str, Any, Any] | None:
     """Return the first setting that differs from the earlier ones and may not change, with both values, or None."""
     now, free = as_json(config), names_with(config.run, "resumable", "machine")
-    for group in dict.fromkeys((*before, *now)):
-        ours, theirs = now.get(group, {}), before.get(group, {})
-        for name in dict.fromkeys((*theirs, *ours)):
-            if name in theirs and name in ours and theirs[name] != ours[name] and name not in free:
-                return name, theirs[name], ours[name]
+    for group, theirs in before.items():
+        ours = now.get(group, {})
+        for name, value in theirs.items():
+            if name in ours and ours[name] != value and name not in free:
+                return name, value, ours[name]
     return None
 
 
 def differences_in_words(before: MadeWith, now: MadeWith) -> list[str]:
     """Describe the changes that are allowed, in the machine, packages and settings: `torch 2.13.0, now 2.14.1`."""
-    pairs: dict[str, tuple[Any, Any]] = {
-        name: (before.machine.get(name), now.machine.get(name))
-        for name in dict.fromkeys((*before.machine, *now.machine))
-    }
+    names = dict.fromkeys((*before.machine, *now.machine))
+    pairs: dict[str, Any] = {name: (before.machine.get(name), now.machine.get(name)) for name in names}
     ours, theirs = now.settings.get("run", {}), before.settings.get("run", {})
     pairs |= {
         name: (theirs[name], ours[name])

@@ -32,8 +32,7 @@ class Metric:
 
     @property
     def plural(self) -> str:
-        """The plural of the name: returns, losses, accuracies. Under it, an evaluation may list the values behind the
-        mean."""
+        """The plural of the name, such as losses, under which an evaluation may list the values behind the mean."""
         if self.name.endswith("y"):
             return f"{self.name[:-1]}ies"
         return f"{self.name}es" if self.name.endswith("s") else f"{self.name}s"

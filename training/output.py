@@ -1,5 +1,4 @@
-"""Standard streams that cannot end a run, whether by a closed pipe, a full disk, a lost terminal or a character that
-cannot be encoded."""
+"""Standard streams that cannot end a run: a closed pipe, a full disk, a lost terminal, a letter they cannot encode."""
 
 import contextlib
 import errno

@@ -20,8 +20,7 @@ MOST_NAMED = 12  # the largest number of rows that are labelled
 
 
 def draw_phases(history: History, folder: Path, title: str, starts: Sequence[int] = ()) -> Path | None:
-    """Write `phases.png`: a row for each phase, a column for each evaluation; return None if there are fewer than two
-    evaluations.
+    """Write `phases.png`: a row for each phase, a column for each evaluation; None if there are fewer than two.
 
     `starts` are the steps at which the phases after the first begin.
     """

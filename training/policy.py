@@ -1,8 +1,10 @@
 """Load and use a trained policy: `load_policy(RUN).act(observation)`."""
 
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -26,6 +28,8 @@ from .sources import refuse_changed_sources
 from .spaces import spaces_of, surroundings_of
 from .streams import Streams
 from .trust import refuse_code
+
+T = TypeVar("T")
 
 
 class Policy:
@@ -79,18 +83,19 @@ def load_policy(run: str | Path, step: int | None = None, trust: bool = False, d
     config.check()
     if is_card(run):
         return _of_a_card(run, step, config, on)
-    if step is not None:
-        policy: Policy | None = _of_a_checkpoint(run, checked_step(run, step), config, on)
-    else:
-        policy = newest_whole(
-            run,
-            lambda newest: _of_a_checkpoint(run, newest, config, on),
-            lambda line: warnings.warn(line, stacklevel=4),  # of the line that calls `load_policy`
-        )
-    if policy is None:
-        raise ValueError(f"{run} has no whole checkpoint" + ("" if steps_of(run) else ": none has been written"))
+    # The warning names the line that calls `load_policy`.
+    tell = partial(warnings.warn, stacklevel=4)
+    policy = from_checkpoint(run, step, lambda found: _of_a_checkpoint(run, found, config, on), tell)
     refuse_changed_sources(run, config, evaluated=True)
     return policy
+
+
+def from_checkpoint(run: Path, step: int | None, read: Callable[[int], T], tell: Callable[[str], object]) -> T:
+    """Return `read(step)`, of the newest whole checkpoint if no step is given; see `newest_whole` for `tell`."""
+    found = newest_whole(run, read, tell) if step is None else read(checked_step(run, step))
+    if found is None:
+        raise ValueError(f"{run} has no whole checkpoint" + ("" if steps_of(run) else ": none has been written"))
+    return found
 
 
 def _of_a_checkpoint(run: Path, step: int, config: AgentRun, device: torch.device) -> Policy:

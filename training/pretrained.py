@@ -19,8 +19,7 @@ def is_pretrained(text: str) -> bool:
 
 
 def located(run: str | Path) -> Path:
-    """Return the folder of a run, a card, or a policy that comes with the project; raise ValueError for an unknown
-    name."""
+    """Return the folder of a run, a card, or a policy that comes with the project; raise ValueError for none."""
     text = str(run)
     if not is_pretrained(text):
         return Path(run)

@@ -75,12 +75,9 @@ class Reinforcement(Work):
         self.replay_generator = torch.Generator().manual_seed(streams.replay)  # on the CPU: the same for every device
         self.clipped = config.agent.rewards_are_clipped(envs.is_atari(settings.env))
         self.to_environment = to_environment(self.environment.single_action_space)
-        self.evaluation = Evaluation(
-            self.world.evaluated.vector(settings.evaluated_at_once),
-            streams.evaluation,
-            None if settings.eval_steps is None else settings.eval_steps // settings.action_repeat,
-            config.agent.evaluation_exploration,
-        )
+        evaluated, exploration = self.world.evaluated.vector(settings.evaluated_at_once), config.evaluation_exploration
+        decisions = None if settings.eval_steps is None else settings.eval_steps // settings.action_repeat
+        self.evaluation = Evaluation(evaluated, streams.evaluation, decisions, exploration)
         self.film = (
             EvaluationFilm(self.world.evaluated, settings.evaluated_at_once, self.evaluation.longest)
             if settings.video else None
@@ -205,9 +202,8 @@ class Reinforcement(Work):
             return {}
         if held < (most := max(wanted.values())) and not self._few_said:
             self._few_said = True
-            self.host.say(
-                f"ranks of features need {most:,} transitions: they are too low while the replay holds {held:,}"
-            )
+            need = f"ranks of features need {most:,} transitions"
+            self.host.say(f"{need}: they are too low while the replay holds {held:,}")
         seed = np.random.SeedSequence([self.measure_seed, updates, 1]).generate_state(1, np.uint64)
         examples = self.examples(min(most, held), int(seed[0]))
         runs: Runs = self.agent.runs(examples, wanted)  # type: ignore[attr-defined]
@@ -318,10 +314,8 @@ class Reinforcement(Work):
     ) -> None:
         """Restore a checkpoint; raise ValueError if it does not fit the run's environments."""
         values, tensors = msgspec.convert(state.values, Counts), state.tensors
-        if {len(values.returns), len(values.lengths)} != {self.environment.num_envs}:
-            raise ValueError(
-                f"it has the open episodes of another number of environments than the run's {self.environment.num_envs}"
-            )
+        if {len(values.returns), len(values.lengths)} != {count := self.environment.num_envs}:
+            raise ValueError(f"it has the open episodes of another number of environments than the run's {count}")
         # First the replay, which may turn out to be damaged, then the structure of the networks, then their tensors.
         self.replay.load(DurableStore(folder / "replay"), state.segments, values.replay_added)
         restructure()

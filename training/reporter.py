@@ -12,11 +12,10 @@ from fire_rl.fire import Position
 
 from .bar import RunBar
 from .config import Config
-from .curve import draw_curve
+from .curve import draw_curve, draw_measures
 from .divergence import require_finite
 from .history import History
 from .log import RunLog
-from .measure_curves import draw_measures
 from .phase_picture import draw_phases
 from .progress import Progress
 from .threads import Slowdown
@@ -40,7 +39,8 @@ class Reporter:
             total=config.run.steps, initial=work.steps, unit="step", unit_scale=True, dynamic_ncols=True,
             mininterval=0.5 if sys.stderr.isatty() else 30, smoothing=0.05, desc=self.title,
         )  # fmt: skip
-        tracking.say = self._say_of_trackers
+        bar = self.bar
+        tracking.say = lambda line: bar.write(line, file=sys.stderr if line.startswith("warning") else sys.stdout)
 
     @property
     def seconds(self) -> float:
@@ -63,9 +63,6 @@ class Reporter:
             do()
         except Exception as error:  # graphics libraries and disks raise errors of many kinds
             self.bar.write(f"warning: no {what} ({type(error).__name__}: {error}); going on", file=sys.stderr)
-
-    def _say_of_trackers(self, line: str) -> None:
-        self.bar.write(line, file=sys.stderr if line.startswith("warning") else sys.stdout)
 
     # Figures
 

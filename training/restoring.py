@@ -59,8 +59,7 @@ def restore(folder: Path, step: int, driver: Driver) -> list[str]:
 
 
 def begin_again(folder: Path, config: Config, steps: list[int], restart: bool) -> list[str]:
-    """Begin again at step 0 and delete the log. This is done only if there is no whole checkpoint, and if there are
-    results to lose, only with --restart."""
+    """Begin again at step 0 and delete the log; if there are results to lose, this is done only with --restart."""
     flag = "--restart True trains it again from step 0 and deletes its metrics"
     if steps and not restart:
         raise ValueError(f"{folder}: none of the checkpoints at steps {steps} is whole; nothing was changed; {flag}")
@@ -90,8 +89,7 @@ def begin_again(folder: Path, config: Config, steps: list[int], restart: bool) -
 
 
 def say_what_changed(folder: Path, claims: dict[str, str], made: MadeWith, step: int | None) -> list[str]:
-    """Return notes on how versions, processor or threads differ now from those of the checkpoint, and on differences
-    between config.json and the checkpoint."""
+    """Return notes on how versions, machine and config.json differ from those that made the checkpoint."""
     before = read_manifest(folder, step).made_with if step is not None else None
     if before is None:
         return []

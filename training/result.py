@@ -44,13 +44,14 @@ class Result:
         return {f"{name} {self.metric.name}": value for name, value in scores.items() if value is not None}
 
 
-def scores_of(
-    evaluations: Sequence[EvaluationLine], rhythm: Rhythm, metric: Metric
-) -> tuple[float | None, int, float | None, float | None]:
-    """Return final score, the number of evaluations in it, best value and area of a finished run."""
+def scores_of(evaluations: Sequence[EvaluationLine], rhythm: Rhythm) -> tuple[float | None, int, float | None]:
+    """Return final score, the number of evaluations in it, and area (as the report computes it) of a finished run."""
     known = [(line.steps, np.nan if line.value is None else float(line.value), line.occasion) for line in evaluations]
     final, count = final_score(known, rhythm) or (None, 0)
-    return final, count, best_of(evaluations, rhythm, metric), None if final is None else _area(known, rhythm)
+    if final is None:
+        return None, 0, None
+    steps, values = points(known, rhythm, {step for step, _, occasion in known if occasion == AFTER})
+    return final, count, area_under(*own_part(steps, values, max(rhythm.branch, 0)))
 
 
 def best_of(evaluations: Sequence[EvaluationLine], rhythm: Rhythm, metric: Metric) -> float | None:
@@ -58,9 +59,3 @@ def best_of(evaluations: Sequence[EvaluationLine], rhythm: Rhythm, metric: Metri
     known = [(line.steps, line.value, line.occasion) for line in evaluations if line.value is not None]
     own = scheduled(known, rhythm).values()
     return metric.best(own) if own else None
-
-
-def _area(known: Sequence[tuple[int, float, str]], rhythm: Rhythm) -> float:
-    """Return the area as the report computes it."""
-    steps, values = points(known, rhythm, {step for step, _, occasion in known if occasion == AFTER})
-    return area_under(*own_part(steps, values, max(rhythm.branch, 0)))

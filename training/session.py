@@ -130,9 +130,8 @@ def resume(request: Request, folder: Path, watch: Callable[[int, float], object]
                 if request.restart and step is not None:
                     notes.append("warning: --restart has no effect: the run continues from a whole checkpoint")
                 notes += [*said, *say_what_changed(folder, claims, made, step)]
-                changed = {
-                    name: value for name, value in request.given.items() if name in names_with(config.run, "resumable")
-                }
+                free = names_with(config.run, "resumable")
+                changed = {name: value for name, value in request.given.items() if name in free}
                 other = made.machine != claims
                 keep_changes(folder, changed, {"step": step or 0, "machine": made.machine} if other else None)
         driver.tracking, driver.on_evaluation = tracking, watch
@@ -205,6 +204,7 @@ def announce(config: Config, driver: Driver, step: int | None) -> None:
 def drive(config: Config, driver: Driver, step: int | None, notes: list[str]) -> Result:
     """Print the notes, run the driver to the end of the run, and print how it ended."""
     settings, folder, work = config.run, driver.folder, driver.work
+    go_on = command(config, "--resume", folder, trust=folder)
     print(f"{folder}: {_where_it_begins(config, step)}")
     warnings = (*settings.warnings(), *driver.manager.notes)
     for note in (*notes, *work.notes, *(f"warning: {warning}" for warning in warnings)):
@@ -222,14 +222,10 @@ def drive(config: Config, driver: Driver, step: int | None, notes: list[str]) ->
     except NotSaved as error:
         steps = steps_of(folder)
         good = f"the last whole checkpoint is at step {steps[-1]:,}" if steps else "there is no checkpoint yet"
-        print(
-            f"{error}; {good}; make room and continue with {command(config, '--resume', folder, trust=folder)}",
-            file=sys.stderr,
-        )
+        print(f"{error}; {good}; make room and continue with {go_on}", file=sys.stderr)
         return result_of(folder, config, "not saved", work.steps)
     except Stopped:
-        print(f"stopped at step {work.steps:,} with a checkpoint; continue with")
-        print(f"    {command(config, '--resume', folder, trust=folder)}")
+        print(f"stopped at step {work.steps:,} with a checkpoint; continue with\n    {go_on}")
         by: Literal["callback", "signal"] = "callback" if driver.stopped_by_callback else "signal"
         return replace(result_of(folder, config, "stopped", work.steps), stopped=by)
     for line in driver.manager.idle():

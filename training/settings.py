@@ -219,8 +219,7 @@ class DriverSettings:
 
     @property
     def midpoint(self) -> int:
-        """The step at half of the run, where published events happen, or half of the part with learning if learning
-        begins late."""
+        """The step at half of the run, or of the part with learning if that begins late, as in publications."""
         begins = self.learns_from if self.learns_from < self.steps else 0  # 0: nothing is learned; a warning says so
         return max(1, (self.steps + begins if begins > LATE * self.steps else self.steps) // 2)
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .checkpoint import folder_of, read_checkpoint, read_manifest, remove_checkpoint, steps_of
+from .checkpoint import folder_of, newest_whole, read_checkpoint, read_manifest, remove_checkpoint, steps_of
 from .durable import Damaged
 from .learners import read_config
 from .lines import Divergence, EvaluationLine
@@ -15,13 +15,17 @@ def slim(run: Path) -> int:
     longer be continued or branched from.
     """
     settings = read_config(run).run
-    steps = steps_of(run)
-    newest = next((step for step in reversed(steps) if _is_whole(run, step)), None)
+
+    def whole(step: int) -> int:
+        read_checkpoint(run, step)
+        return step
+
+    newest = newest_whole(run, whole, lambda line: None)
     if newest is None:
         raise ValueError("it has no whole checkpoint whose policy could be kept")
     kept = {newest, *(settings.reached(step) for step in settings.checkpoint_at)}
     freed = 0
-    for step in steps:
+    for step in steps_of(run):
         if step not in kept:
             freed += sum(map(_bytes, folder_of(run, step).glob("*")))
             remove_checkpoint(run, step)
@@ -29,14 +33,6 @@ def slim(run: Path) -> int:
         freed += _bytes(path)
         path.unlink()
     return freed
-
-
-def _is_whole(run: Path, step: int) -> bool:
-    try:
-        read_checkpoint(run, step)
-    except Damaged:
-        return False
-    return True
 
 
 def _bytes(path: Path) -> int:
@@ -56,7 +52,6 @@ def is_slimmed(run: Path) -> bool:
 
 def is_over(run: Path) -> bool:
     """Whether the run's last line is its last evaluation, which is the last thing a run does, or a divergence."""
-    config, last = read_config(run), None
-    for _, line in config.reader.of(run):
-        last = line or last
+    config = read_config(run)
+    last = config.reader.last(run)
     return isinstance(last, Divergence) or (isinstance(last, EvaluationLine) and last.steps >= config.run.steps)

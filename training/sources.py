@@ -65,8 +65,7 @@ def changed_sources(run: Path, modules: Collection[str] | None = None) -> str | 
 
 
 def refuse_changed_sources(run: Path, config: Config, evaluated: bool = False) -> None:
-    """Raise ValueError if code of the user's own has changed since the run began; for an evaluation, only the
-    environment's code is checked."""
+    """Raise ValueError if the user's own code has changed since the run began; with `evaluated`, the environment's."""
     modules = {module for module, _ in _files(config, ("env",))} if evaluated else None
     if changed := changed_sources(run, modules):
         raise ValueError(f"{changed}: change it back, or begin a new run")

@@ -40,9 +40,8 @@ def spaces_of(config: AgentRun, work: dict[str, Any]) -> KeptSpaces:
             return kept
         if not isinstance(error, ValueError):
             raise
-        raise ValueError(
-            f"{error}; it is needed, because the run was made by a version that did not store its spaces"
-        ) from error
+        why = "the run was made by a version that did not store its spaces"
+        raise ValueError(f"{error}; it is needed, because {why}") from error
 
 
 def spaces_of_environment(config: AgentRun) -> KeptSpaces:

@@ -1,12 +1,12 @@
-"""Translate values as people write them (1e6, 500k and 2M for integers, names in any case) into the one spelling of the
-settings.
+"""Translate values as people write them, such as 500k or names in any case, into the settings' one spelling.
 
 A value that is not understood is left unchanged; whatever reads the settings then refuses it.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -20,9 +20,7 @@ from fire_rl.fire import MEASURES, METHODS, REGULARIZERS, Method
 THOUSANDS = {"": 0, "k": 3, "m": 6, "b": 9}
 NUMBER = re.compile(r"(?P<number>[+-]?(?:\d[\d_]*)?\.?\d[\d_]*(?:e[+-]?\d{1,3})?)(?P<unit>[kmb]?)", re.IGNORECASE)
 DIGITS = 30  # the largest number of digits of an integer
-BOOLEANS = {"true": "True", "yes": "True", "on": "True", "1": "True"} | {
-    "false": "False", "no": "False", "off": "False", "0": "False"
-}  # fmt: skip
+BOOLEANS = dict.fromkeys(("true", "yes", "on", "1"), "True") | dict.fromkeys(("false", "no", "off", "0"), "False")
 OTHER_NAMES = {  # names of methods in publications
     "shrinkandperturb": "shrink-perturb",
     "snp": "shrink-perturb",
@@ -93,13 +91,11 @@ def _inside(kind: Any) -> tuple[Any, ...]:
 
 def spoken(flag: str, values: Sequence[str], hint: Any, published: Mapping[str, Method]) -> list[str]:
     """Translate the values of one flag: by the flag if its values are names, else by its type."""
+    of_method: Callable[[str], str] = partial(method, published=published)
     read = {
+        **dict.fromkeys(("--reinit", "--regularize", "--baseline", "--reference"), of_method),
         "--env": subject,
         "--data": data_set,
-        "--reinit": lambda text: method(text, published),
-        "--regularize": lambda text: method(text, published),
-        "--baseline": lambda text: method(text, published),
-        "--reference": lambda text: method(text, published),
         "--reinit-when": trigger,
         "--device": str.lower,
         "--network": lambda text: as_known(text, [*NETWORKS, *SIZES, *_choices(hint)]),
@@ -171,8 +167,7 @@ def _schedule(text: str) -> str:
 
 
 def trigger(text: str) -> str:
-    """Return a trigger with the known name of its measure: `dormant>0.25` for `Dormant>0.25`; names of networks and
-    layers are left unchanged."""
+    """Return a trigger with the known name of its measure: `dormant>0.25` for `Dormant>0.25`."""
     found = re.fullmatch(r"(?P<network>[^./<>]*\.)?(?P<measure>\w+)(?P<rest>(?:/[^<>]*)?[<>].*)", text.strip())
     if found is None:
         return text

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 from typing import TypeVar
 
@@ -65,11 +65,9 @@ def stop_signals(calls: EnvironmentCalls | None = None) -> Iterator[Callable[[],
         asked = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    heard = [
-        number for number in SIGNALS if not (number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN)
-    ]
-    previous = {number: signal.signal(number, ask) for number in heard}
-    with _watched(calls) if calls is not None else _unwatched():
+    ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()
+    previous = {number: signal.signal(number, ask) for number in SIGNALS if number not in ignored}
+    with _watched(calls) if calls is not None else nullcontext():
         try:
             yield lambda: asked
         finally:
@@ -78,14 +76,8 @@ def stop_signals(calls: EnvironmentCalls | None = None) -> Iterator[Callable[[],
 
 
 @contextmanager
-def _unwatched() -> Iterator[None]:
-    yield
-
-
-@contextmanager
 def _watched(calls: EnvironmentCalls) -> Iterator[None]:
-    """Run a thread that the operating system tells of signals, because Python's handlers run only after the call of the
-    environment returns."""
+    """Run a thread that the system tells of signals: Python handles them only after the environment has returned."""
     reading, writing = socket.socketpair()
     writing.setblocking(False)
     before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)

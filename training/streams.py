@@ -22,7 +22,6 @@ class Streams:
     def spawn(cls, seed: int, evaluations: int = 1) -> "Streams":
         """Derive all seeds from a run's seed, with `evaluations` seeds for the episodes of an evaluation."""
         agent, *others = np.random.SeedSequence(seed).spawn(6)
-        environment, replay, evaluation, methods, measures = (
-            int(child.generate_state(1, np.uint64)[0]) for child in others
-        )
+        numbers = [int(child.generate_state(1, np.uint64)[0]) for child in others]
+        environment, replay, evaluation, methods, measures = numbers
         return cls(agent, environment, replay, tuple(envs.spawn_seeds(evaluation, evaluations)), methods, measures)

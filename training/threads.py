@@ -34,8 +34,7 @@ def choose_threads(config: Config) -> tuple[int, str]:
 
 
 def usable_cores(own_groups: Path = OWN_GROUPS, groups: Path = GROUPS) -> int:
-    """Return the number of cores that this process may use, by its affinity and the quotas of its control groups (in a
-    container)."""
+    """Return the number of cores that this process may use, by its affinity and the quotas of its control groups."""
     return max(1, int(min([len(os.sched_getaffinity(0)), *_quotas(own_groups, groups)])))
 
 
@@ -66,21 +65,14 @@ def _quotas(own_groups: Path, groups: Path) -> Iterator[float]:
                 continue
 
 
-def load_of_the_machine() -> float:
-    """Return the mean number of threads that ran or waited to run in the last minute."""
-    return os.getloadavg()[0]
-
-
 class Slowdown:
     """Notices, once, that updates have become much slower while the machine has more work than cores.
 
     Two consecutive log lines have to be slow, because a single slow one may include an evaluation.
     """
 
-    def __init__(
-        self, load: Callable[[], float] = load_of_the_machine, cores: Callable[[], int] = usable_cores
-    ) -> None:
-        self._load, self._cores = load, cores
+    def __init__(self, load: Callable[[], float] | None = None, cores: Callable[[], int] = usable_cores) -> None:
+        self._load, self._cores = load or (lambda: os.getloadavg()[0]), cores  # of the last minute
         self._rates: list[float] = []
         self._slow = self._said = False
 

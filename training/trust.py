@@ -33,10 +33,14 @@ def refuse_code_of_a_file(words: Mapping[str, Sequence[str]], path: Path, truste
             parts = re.split(r"\+(?=[a-zA-Z_])", text.partition("@")[0]) if name != "--env" else [text]
             built_in = (*METHODS, *REGULARIZERS) if name != "--env" else (SUITE.rstrip(":"), ORIGINAL.rstrip(":"))
             if is_own(text) if name == "--track" else any(_is_code(part, built_in) for part in parts):
-                raise ValueError(
-                    f"{path} names code outside fire-rl, {name} {text[:200]}, which is not imported only because a "
-                    f"file names it: if you trust it, add --trust {shlex.quote(str(path))}"
-                )
+                raise _not_trusted(path, name, text)
+
+
+def _not_trusted(path: Path, name: str, text: str) -> ValueError:
+    return ValueError(
+        f"{path} names code outside fire-rl, {name} {text[:200]}, which is not imported only because a file names it: "
+        f"if you trust it, add --trust {shlex.quote(str(path))}"
+    )
 
 
 def _is_code(text: str, built_in: Collection[str]) -> bool:
@@ -48,10 +52,7 @@ def refuse_code(config: Config, run: Path, given: Collection[str], trusted: bool
     """Raise ValueError in one line if the run names code that the command line does not name too, unless trusted."""
     for name, texts in code_named(config).items():
         if not trusted and name not in given:
-            raise ValueError(
-                f"{run} names code outside fire-rl, {flag(name)} {' '.join(texts)[:200]}, which is not imported only "
-                f"because a file names it: if you trust it, add --trust {shlex.quote(str(run))}"
-            )
+            raise _not_trusted(run, flag(name), " ".join(texts))
 
 
 def trusted(run: Path, named: Path | None) -> bool:

@@ -36,9 +36,8 @@ def shortest_words(config: Config) -> list[str]:
     asked = unresolved(config)
     found = []
     for index, (name, preset) in enumerate(LEARNERS[name_of(config)].presets.items()):
-        values = _differing(asked, preset.config)
-        words = [] if index == 0 else ["--preset", name]
-        found.append([*words, *_words(values)])
+        words = ["--preset", name] if index else []
+        found.append([*words, *_words(_differing(asked, preset.config))])
     return min(found, key=len)
 
 

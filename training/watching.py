@@ -21,26 +21,20 @@ from .trust import trusted
 
 
 def watch(
-    name: str,
-    seed: int,
-    episodes: int,
-    choose: str,
-    steps: int | None,
-    output: Path | None = None,
-    trust: Path | None = None,
+    name: str, seed: int, episodes: int, choose: str, steps: int | None, output: Path | None, trust: Path | None
 ) -> None:
     """Film one of `episodes` episodes of a run's policy, or of random actions in an environment; print the files."""
     for flag, value, least in (("--seed", seed, 0), ("--episodes", episodes, 1), ("--steps", steps, 1)):
         if value is not None and value < least:
             raise ValueError(f"{flag} {value} given; allowed are whole numbers from {least} on")
     run, step = split_run(name)
-    policy = load_policy(run, step, trusted(run, trust)) if _is_named(run, step) else None
+    a_policy = run.exists() or step is not None or is_pretrained(name)  # and not an environment
+    policy = load_policy(run, step, trusted(run, trust)) if a_policy else None
     title, stem = _names(name, policy)
     files = _files(stem if output is None else output, chosen=output is not None)
     env, repeat = _environment(name, policy)
     limit = decisions_at_most(env, repeat)
-    if steps is not None:
-        limit = min(limit, -(-steps // repeat))
+    limit = limit if steps is None else min(limit, -(-steps // repeat))
 
     def episode(seed: int) -> Iterator[float]:
         return play(_acting(policy, env, seed) if policy else _random(env, seed), env, seed, limit)
@@ -55,18 +49,12 @@ def watch(
         total = film(bar, env, recorders)
         decisions = bar.n - 1
     env.close()
-    print(
-        f"{title}{which}: return {total:.1f}, {decisions * repeat} environment steps, {decisions / every / rate:.1f} s"
-    )
+    length = f"{decisions * repeat} environment steps, {decisions / every / rate:.1f} s"
+    print(f"{title}{which}: return {total:.1f}, {length}")
     for path, recorder in zip(files, recorders, strict=True):
         content = recorder.content()
         write_durably(path, content)
         print(f"  {path} ({len(content) / 1e3:,.0f} KB)")
-
-
-def _is_named(run: Path, step: int | None) -> bool:
-    """Whether the name means a policy, and not an environment."""
-    return run.exists() or step is not None or is_pretrained(str(run))
 
 
 def _names(name: str, policy: Policy | None) -> tuple[str, Path]:

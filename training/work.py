@@ -109,8 +109,7 @@ class Work(ABC):
 
     @abstractmethod
     def losses(self, updates: int) -> Losses:
-        """Return the networks' losses on examples that depend only on the number of updates, so that measuring does not
-        change the run."""
+        """Return the networks' losses on examples that depend on nothing but the number of updates."""
 
     def runs(self, updates: int) -> Runs:
         """Return functions that run networks on more examples than their losses use, for the rank of features."""

@@ -7,8 +7,7 @@ import numpy as np
 from fire_rl.training.metric import Metric
 
 from .contrasts import contrasts, family
-from .method_results import Curve
-from .methods import LEVELS, Groups, Resampling, known, scores_of
+from .methods import LEVELS, Resampling, known, scores_of
 from .notes import few_runs
 from .results import Across, Comparison, Options
 from .scoring import in_normalised_scores
@@ -75,18 +74,18 @@ def _together(agent: str, comparisons: Sequence[Comparison], options: Options) -
     baseline = comparisons[0].baseline if comparisons[0].baseline in complete else next(iter(complete))
     reference = comparisons[0].reference
     histories = {(comparison.branch_step, comparison.trunk) for comparison in comparisons}
-    made = {name: Resampling(name, NORMALISED, options) for name in complete}
-    methods = tuple(
-        scores_of(groups, _curve(groups, comparisons, made[name]), levels, made[name])
-        for name, groups in complete.items()
-    )
+    methods = []
+    for name, groups in complete.items():
+        made = Resampling(name, NORMALISED, options)
+        curve = made.curve_over_all(groups, [each.method(name).curve for each in comparisons])
+        methods.append(scores_of(groups, curve, levels, made))
     found = contrasts(complete, baseline, reference, NORMALISED, options)
     branch_step, trunk = histories.pop() if len(histories) == 1 else (None, None)
     return Across(
         agent=agent,
         where=f"{len(comparisons)} environments together",
         envs=tuple(comparison.env for comparison in comparisons),
-        methods=methods,
+        methods=tuple(methods),
         baseline=baseline,
         reference=reference,
         contrasts=found,
@@ -97,11 +96,3 @@ def _together(agent: str, comparisons: Sequence[Comparison], options: Options) -
         metric=NORMALISED,
         unit=comparisons[0].unit,
     )
-
-
-def _curve(groups: Groups, comparisons: Sequence[Comparison], resampling: Resampling) -> Curve | None:
-    """Return the curve over all environments; None unless the method's curves have the same steps in each of them."""
-    curves = [found for each in comparisons if (found := each.method(resampling.method).curve)]
-    if len(curves) < len(comparisons) or any(not np.array_equal(each.steps, curves[0].steps) for each in curves):
-        return None
-    return resampling.curve(groups, curves[0].steps, any(each.interpolated for each in curves))

@@ -6,17 +6,15 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from fire_rl import envs
-from fire_rl.fire.nearest import nearest
 from fire_rl.training.metric import Metric
 
 from .across import across_environments
-from .contrasts import contrasts, family, in_order
-from .divergence import continued
-from .levels import failing_value, threshold_of
+from .contrasts import contrasts, family, in_order, require_known
+from .found import notes_on_missing
+from .levels import continued, failing_value, threshold_of
 from .method_results import MethodResults, RunScores
 from .methods import LEVELS, Resampling, common_grid, summarise
 from .notes import notes_on, notes_on_all, without_repeats
-from .planned import notes_on_missing
 from .records import Array, Run
 from .results import Comparison, Options, Results
 from .scoring import score
@@ -26,17 +24,9 @@ def analyse(runs: Sequence[Run], options: Options, trunks: Sequence[Run] = ()) -
     """Compare the runs of each agent, environment and metric, and combine environments that have normalised scores."""
     if not runs:
         raise ValueError("no runs to compare: give run folders, or folders that contain runs")
-    methods = list(dict.fromkeys(run.method for run in runs))
-    for given in (options.baseline, options.reference):
-        if given is not None and given not in methods:
-            known = ", ".join(methods)
-            raise ValueError(
-                f"method {given!r} given; the runs have the methods {known}; nearest is {nearest(given, methods)}"
-            )
+    require_known((options.baseline, options.reference), list(dict.fromkeys(run.method for run in runs)))
     kept, repeated = without_repeats(runs)
-    groups: dict[tuple[str, str, Metric, str], list[Run]] = {}
-    for run in kept:
-        groups.setdefault((run.agent, run.env, run.metric, run.unit), []).append(run)
+    groups = comparable(kept)
     once = Counter((agent, env) for agent, env, *_ in groups)
     comparisons = tuple(
         _compare(group, env if once[agent, env] == 1 else f"{env}, {metric.name}", options)
@@ -54,12 +44,19 @@ def analyse(runs: Sequence[Run], options: Options, trunks: Sequence[Run] = ()) -
     )
 
 
+def comparable(runs: Iterable[Run]) -> dict[tuple[str, str, Metric, str], list[Run]]:
+    """Return the runs by agent, environment, metric and unit of steps."""
+    groups: dict[tuple[str, str, Metric, str], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.agent, run.env, run.metric, run.unit), []).append(run)
+    return groups
+
+
 def _compare(runs: Sequence[Run], where: str, options: Options) -> Comparison:
     """Compare the runs of one agent, environment and metric."""
     agent, env, metric, unit = runs[0].agent, runs[0].env, runs[0].metric, runs[0].unit
-    names, baseline, reference = in_order(
-        dict.fromkeys(run.method for run in runs), options.baseline, options.reference
-    )
+    given = dict.fromkeys(run.method for run in runs)
+    names, baseline, reference = in_order(given, options.baseline, options.reference)
     failing = failing_value(env, runs, metric)
     runs = continued(runs, failing)
     scored = {name: _scored([run for run in runs if run.method == name]) for name in names}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..kept import read_kept, setting_words, value_text
-from .analyse import analyse
+from .analyse import analyse, comparable
 from .labels import labelled, named_by_schedule
 from .method_results import Aggregates, MethodResults
 from .records import Run
@@ -35,9 +35,8 @@ def analyse_all(
     for run in named:
         by_place[_place(run, axes)].append(run)
     if len(by_place) > MOST_PLACES:
-        raise ValueError(
-            f"the runs have {len(by_place)} combinations of {_words(axes)}; a report can have {MOST_PLACES}"
-        )
+        words = " and ".join(axis.words for axis in axes)
+        raise ValueError(f"the runs have {len(by_place)} combinations of {words}; a report can have {MOST_PLACES}")
     parts = []
     for index, (place, group) in enumerate(by_place.items()):
         names = {run.method for run in group}
@@ -76,7 +75,7 @@ def axes_of(runs: Sequence[Run]) -> tuple[Axis, ...]:
 
     A setting whose value is determined by another one's is no axis: it is listed with the axis that it follows.
     """
-    varying = list(dict.fromkeys(name for group in _comparable(runs) for name in _varying(group)))
+    varying = list(dict.fromkeys(name for group in comparable(runs).values() for name in _varying(group)))
     declared = _declared(runs)
     varying.sort(key=lambda name: name.partition(".")[2] not in declared)
     chosen: list[str] = []
@@ -93,22 +92,16 @@ def axes_of(runs: Sequence[Run]) -> tuple[Axis, ...]:
     return tuple(found)
 
 
-def _comparable(runs: Sequence[Run]) -> Iterator[list[Run]]:
-    groups: dict[Any, list[Run]] = {}
-    for run in runs:
-        groups.setdefault((run.agent, run.env, run.metric, run.unit), []).append(run)
-    yield from groups.values()
+def _varying(runs: Sequence[Run]) -> list[str]:
+    """Return the settings of which runs of one method, in one environment, have several values."""
+    methods, seeds = [run.method for run in runs], [(run.method, run.seed) for run in runs]
+    names = dict.fromkeys(name for run in runs for name in run.settings)
+    return [name for name in names if not _same(runs, name, seeds if name in LOOKED_AT else methods)]
 
 
-def _varying(runs: Sequence[Run]) -> Iterator[str]:
-    """Yield the settings of which runs of one method, in one environment, have several values."""
-    for name in dict.fromkeys(name for run in runs for name in run.settings):
-        keys: dict[Any, set[str]] = {}
-        for run in runs:
-            key = (run.method, run.seed) if name in LOOKED_AT else run.method
-            keys.setdefault(key, set()).add(str(run.settings.get(name)))
-        if any(len(values) > 1 for values in keys.values()):
-            yield name
+def _same(runs: Sequence[Run], name: str, keys: Sequence[object]) -> bool:
+    """Return whether all runs with the same key have the same value of a setting."""
+    return len({(key, str(run.settings.get(name))) for run, key in zip(runs, keys, strict=True)}) == len(set(keys))
 
 
 def _declared(runs: Sequence[Run]) -> set[str]:
@@ -119,11 +112,7 @@ def _declared(runs: Sequence[Run]) -> set[str]:
 
 def _follows(runs: Sequence[Run], name: str, leader: str) -> bool:
     """Return whether, in each environment, the value of the setting `leader` determines that of `name`."""
-    found: dict[Any, set[str]] = {}
-    for run in runs:
-        key = (run.agent, run.env, str(run.settings.get(leader)))
-        found.setdefault(key, set()).add(str(run.settings.get(name)))
-    return all(len(values) == 1 for values in found.values())
+    return _same(runs, name, [(run.agent, run.env, str(run.settings.get(leader))) for run in runs])
 
 
 def _in_order(text: str) -> tuple[bool, float, str]:
@@ -140,10 +129,6 @@ def _place(run: Run, axes: Sequence[Axis]) -> Place:
 def _places(runs: Sequence[Run], axes: Sequence[Axis]) -> list[Place]:
     places = dict.fromkeys(_place(run, axes) for run in runs)
     return sorted(places, key=lambda place: [axis.values.index(value) for axis, value in zip(axes, place, strict=True)])
-
-
-def _words(axes: Sequence[Axis]) -> str:
-    return " and ".join(axis.words for axis in axes)
 
 
 def _on_axes(axes: Sequence[Axis]) -> Iterator[str]:
@@ -190,7 +175,8 @@ def over_axes(results: Results) -> list[OverAxis]:
         groups: dict[Any, list[Compared]] = {}
         for each in everything:
             others = (*each.place[:index], *each.place[index + 1 :])
-            groups.setdefault((each.agent, _without_place(each, results.axes), others), []).append(each)
+            where = each.where.removesuffix(f", {_where(results.axes, each.place)}")
+            groups.setdefault((each.agent, where, others), []).append(each)
         for (_, where, others), group in groups.items():
             if len(group) < 2 or not any(method.final for each in group for method in each.methods):
                 continue
@@ -199,10 +185,6 @@ def over_axes(results: Results) -> list[OverAxis]:
             place = f"{where}, {_where(rest, others)}" if rest else where
             found.append(OverAxis(axis, tuple(group), values, place, _curves(group)))
     return found
-
-
-def _without_place(compared: Compared, axes: Sequence[Axis]) -> str:
-    return compared.where.removesuffix(f", {_where(axes, compared.place)}")
 
 
 def _curves(group: Sequence[Compared]) -> tuple[AxisCurve, ...]:

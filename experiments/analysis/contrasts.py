@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from fire_rl.fire.nearest import nearest
 from fire_rl.training.metric import Metric
 
 from .differences import difference, improvement
 from .families import Family, family_of, holm
 from .method_results import RunScores
-from .methods import Groups, Resampling, known
+from .methods import Groups, Resampling, finished_of, known
 from .permutations import permutations
 from .resampling import Draws, draw_runs
 from .results import Contrast, Options, ScoreContrast, Together, TrunkCounts
@@ -27,10 +28,7 @@ def contrasts(
     `runs` are each method's runs by environment, in the same order for all. A method without finished runs in some
     environment is left out.
     """
-    finished = {
-        name: [[run for run in group if run.final is not None] for group in groups] for name, groups in runs.items()
-    }
-    finished = {name: groups for name, groups in finished.items() if all(groups)}
+    finished = {name: groups for name, all_runs in runs.items() if all(groups := finished_of(all_runs))}
     pairs = pairs_of(list(finished), baseline, reference)
     made = {name: Resampling(name, metric, options) for name in finished}
     found = [_contrast(made[one], made[other], finished[one], finished[other], len(pairs)) for one, other in pairs]
@@ -39,6 +37,14 @@ def contrasts(
         replace(each, final=_corrected(each.final, final), area=_corrected(each.area, area))
         for each, final, area in zip(found, *corrected, strict=True)
     )
+
+
+def require_known(given: Iterable[str | None], names: Sequence[str]) -> None:
+    """Raise ValueError if a method that is given as baseline or reference is none of the runs' methods."""
+    for name in given:
+        if name is not None and name not in names:
+            near = nearest(name, names)
+            raise ValueError(f"method {name!r} given; the runs have the methods {', '.join(names)}; nearest is {near}")
 
 
 def in_order(
@@ -89,24 +95,22 @@ def _contrast(one: Resampling, other: Resampling, left: Groups, right: Groups, m
         [[known([getattr(run, score) for run in group]) for group in groups] for groups in (left, right)]
         for score in ("final", "area")
     )
-    final, area = (
-        _in_one_score(ours, theirs, draws, one.metric.sign, one.options, many) for ours, theirs in (finals, areas)
-    )
+    final, area = (_in_one_score(ours, theirs, draws, one, many) for ours, theirs in (finals, areas))
     differences = tuple(_of_trunks(finals[0], finals[1]).tolist()) if paired else ()
     return Contrast(one.method, other.method, final, area, paired, differences)
 
 
 def _in_one_score(
-    left: Strata, right: Strata, draws: tuple[Draws, Draws | None], sign: int, options: Options, many: int
+    left: Strata, right: Strata, draws: tuple[Draws, Draws | None], made: Resampling, many: int
 ) -> ScoreContrast:
+    sign, confidence, paired = made.metric.sign, made.confidence, draws[1] is None
     better, worse = ([sign * scores for scores in side] for side in (left, right))
-    confidence, paired = options.confidence, draws[1] is None
     averages = difference(left, right, mean, *draws, confidence)
     return ScoreContrast(
         iqm=difference(left, right, interquartile_mean, *draws, confidence),
         mean=averages,
         improvement=improvement(better, worse, *draws, confidence),
-        together=_together(left, right, paired, averages, options, many),
+        together=_together(left, right, paired, averages, made.options, many),
         trunks=_counts(sign * _of_trunks(left, right), confidence) if paired else None,
     )
 

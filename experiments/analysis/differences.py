@@ -9,13 +9,9 @@ from .statistics import SINGLE, Array, Interval, Sides, Statistic, Strata, in_wo
 
 
 def difference(
-    left: Strata,
-    right: Strata,
-    statistic: Statistic,
-    draws: Draws,
-    others: Draws | None = None,
+    left: Strata, right: Strata, statistic: Statistic, draws: Draws, others: Draws | None = None,
     confidence: float = 0.95,
-) -> Interval:
+) -> Interval:  # fmt: skip
     """Return the left statistic minus the right one. Without `others`, the runs are paired by their positions."""
     sides, size = _sides(left, right), max(float(np.abs(runs).max()) for side in (left, right) for runs in side)
     value = without_rounding(float(statistic(left) - statistic(right)), size)
@@ -60,9 +56,7 @@ def improvement(
         one, other = one.drawn(), other.drawn()
     parts = [
         ours @ pairs @ theirs.T / pairs.size if together else ((ours @ pairs) * theirs).sum(axis=1) / pairs.size
-        for ours, pairs, theirs in (
-            (one.counts(place), pairs, other.counts(place)) for place, pairs in enumerate(better)
-        )
+        for ours, pairs, theirs in ((one.counts(at), pairs, other.counts(at)) for at, pairs in enumerate(better))
     ]
     samples, weights = np.mean(parts, axis=0).ravel(), None
     if one.weights is not None and other.weights is not None:

@@ -47,9 +47,7 @@ def family_of(pairs: Sequence[Pair], confidence: float) -> Family | None:
         return None
     paired = all(pair[2] for pair in known)
     chance, experiments = chance_of_any(known, confidence)
-    smallest = min(
-        2 / math.prod(ways(n, others, pair[2]) for n, others in zip(*pair[3], strict=True)) for pair in known
-    )
+    smallest = min(2 / math.prod(ways(n, m, pair[2]) for n, m in zip(*pair[3], strict=True)) for pair in known)
     environments = len(known[0][3][0])
     needed = least_runs(SETTLED / len(pairs), paired, environments)
     return Family(len(pairs), chance, experiments, min(1.0, smallest), needed, paired, environments)

@@ -7,7 +7,7 @@ from pathlib import Path
 from fire_rl.fire.nearest import nearest
 
 from ..kept import read_kept
-from .contrasts import usual_reference
+from .contrasts import require_known, usual_reference
 from .records import Run
 from .results import Options
 
@@ -76,10 +76,8 @@ def read_labels(given: Sequence[str], methods: Iterable[str]) -> dict[str, str]:
             raise ValueError(f'{shown}; allowed is METHOD=NAME, such as fire="FIRE (ours)"')
         method = max((name for name in known if text.startswith(f"{name}=")), key=len, default=None)
         if method is None:
-            named = text.partition("=")[0]
-            raise ValueError(
-                f"{shown}; the runs have the methods {', '.join(known)}; nearest is {nearest(named, known)}"
-            )
+            near = nearest(text.partition("=")[0], known)
+            raise ValueError(f"{shown}; the runs have the methods {', '.join(known)}; nearest is {near}")
         label = text[len(method) + 1 :].strip()
         if not label or not label.isprintable() or len(label) > LONGEST:
             raise ValueError(f"{shown}; allowed is a name of 1 to {LONGEST} letters on one line")
@@ -106,12 +104,11 @@ def labelled(runs: Sequence[Run], options: Options, given: Sequence[str]) -> tup
     given = [_as_named(text, full, names) for text in given]
     labels = read_labels(given, names)
     baseline, reference = (full.get(name, name) if name else None for name in (options.baseline, options.reference))
-    for name in (baseline, reference):
-        if name is not None and name not in names:
-            near = nearest(name, names)
-            raise ValueError(f"method {name!r} given; the runs have the methods {', '.join(names)}; nearest is {near}")
+    require_known((baseline, reference), names)
     baseline = baseline or ("none" if "none" in labels else None)
-    reference = reference or _usual_reference(names, labels)
+    usual = usual_reference(names)
+    if reference is None and usual is not None and (usual in labels or "@" in usual):  # then it has another name later
+        reference = usual
     told = replace(
         options,
         baseline=labels.get(baseline, baseline) if baseline else None,
@@ -129,9 +126,3 @@ def _as_named(text: str, full: Mapping[str, str], names: Iterable[str]) -> str:
     known = [name for name in (*full, *names) if text.startswith(f"{name}=")]
     long = max(known, key=len, default="")
     return full[long] + text[len(long) :] if long in full else text
-
-
-def _usual_reference(names: Sequence[str], labels: Mapping[str, str]) -> str | None:
-    """Return the usual reference if it cannot be found by its name later: if it has a label or a schedule."""
-    usual = usual_reference(names)
-    return usual if usual in labels or "@" in (usual or "") else None

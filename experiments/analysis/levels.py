@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from fire_rl import envs
 from fire_rl.training.metric import Metric
 
 from .method_results import RunScores
-from .records import Run
+from .records import AFTER_DIVERGENCE, EvaluationRecord, Run
 from .results import Level
 from .scoring import evaluated
 from .statistics import interquartile_mean
@@ -26,6 +27,34 @@ def failing_value(env: str, runs: Sequence[Run], metric: Metric) -> Level | None
     means = [evaluation.mean for run in runs for evaluation in run.evaluations if math.isfinite(evaluation.mean)]
     worst = "lowest" if metric.better == "higher" else "highest"
     return Level(metric.worst(means), f"the {worst} one in any evaluation of these runs") if means else None
+
+
+def continued(runs: Sequence[Run], failing: Level | None) -> list[Run]:
+    """Return the runs; those that diverged have the failing value wherever runs of equal length were evaluated.
+
+    They have it from the divergence to their planned end. To leave them out would favour methods that diverge often,
+    because only their lucky runs would remain.
+    """
+    if failing is None:
+        return list(runs)
+    return [
+        _continued(run, failing.value, [other for other in runs if other.steps == run.steps and not other.diverged])
+        for run in runs
+    ]
+
+
+def _continued(run: Run, failing: float, others: Sequence[Run]) -> Run:
+    if run.diverged is None:
+        return run
+    place = run.diverged.steps
+    steps = {place} | {each.step for other in others for each in other.evaluations if each.step >= place}
+    if max(steps) < run.steps:
+        steps.add(run.steps)
+    before = [evaluation for evaluation in run.evaluations if evaluation.step <= place]
+    of_phases = (failing,) * max((len(each.by_phase) for each in before), default=0)
+    also = dict.fromkeys((name for each in before for name in each.also), failing)
+    after = [EvaluationRecord(step, failing, AFTER_DIVERGENCE, of_phases, also) for step in sorted(steps)]
+    return replace(run, evaluations=(*before, *after))
 
 
 def threshold_of(
@@ -50,9 +79,7 @@ def threshold_of(
         level = float(interquartile_mean([np.array([run.final for run in finished[baseline]], dtype=float)]))
         return Level(level, f"the IQM of the final {metric.plural} of {baseline}")
     best = [each.mean for own in finished.values() for run in own for each in evaluated(run.run)[0]]
-    if references is not None and (
-        given == "success" or any(metric.reaches(each, references.success) for each in best)
-    ):
+    if references and (given == "success" or any(metric.reaches(each, references.success) for each in best)):
         return Level(references.success, bar)
     if not finished:
         return None

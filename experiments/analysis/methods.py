@@ -29,8 +29,7 @@ from .records import Array, NetworkChange, Run
 from .resampling import Draws, draw_runs
 from .results import Options
 from .scoring import NOTHING, own_boundaries, own_events, value_before, values_at, with_threshold
-from .statistics import Statistic, Strata, estimate, estimate_band
-from .survival import median_time
+from .statistics import Statistic, Strata, estimate, estimate_band, median_time
 
 LEVELS = 101  # points of a performance profile
 LISTED = 5  # events of each run that the report lists one by one
@@ -73,10 +72,22 @@ class Resampling:
         before = {float(step): self.aggregates(groups, partial(value_before, step)) for step in sorted(events)}
         return Curve(steps, iqm, mean, median, interpolated, {step: found for step, found in before.items() if found})
 
+    def curve_over_all(self, groups: Groups, curves: Sequence[Curve | None]) -> Curve | None:
+        """Return the curve over all environments; None unless the curves of all of them have the same steps."""
+        found = [each for each in curves if each]
+        if len(found) < len(curves) or not all(np.array_equal(each.steps, found[0].steps) for each in found):
+            return None
+        return self.curve(groups, found[0].steps, any(each.interpolated for each in found))
+
 
 def known(values: Sequence[float | None]) -> Array:
     """Return the values as an array; the caller knows that none is None."""
     return np.array(values, dtype=float)
+
+
+def finished_of(groups: Groups) -> list[list[RunScores]]:
+    """Return the runs with a final score, by environment."""
+    return [[run for run in group if run.final is not None] for group in groups]
 
 
 def _three(strata: Strata) -> tuple[Statistic, ...]:
@@ -116,7 +127,7 @@ def summarise(
 
 def scores_of(groups: Groups, curve: Curve | None, levels: Array | None, resampling: Resampling) -> MethodResults:
     """Return the results that one environment and several have in common; `groups` are the runs by environment."""
-    finished = [[run for run in group if run.final is not None] for group in groups]
+    finished = finished_of(groups)
     profile = None
     if levels is not None and all(finished):
         draws, sign = resampling.draws([len(group) for group in finished]), resampling.metric.sign
@@ -263,11 +274,11 @@ def _mean_of(network: str, measure: str, series: Sequence[tuple[Array, Array]]) 
 def _also(runs: Sequence[RunScores], resampling: Resampling) -> dict[str, Aggregates]:
     """Return the final values on examples other than the metric's, if all runs have them."""
     names = dict.fromkeys(name for run in runs for name in run.also)
-    found = {name: resampling.aggregates([runs], partial(_of_others, name)) for name in names}
+    found = {name: resampling.aggregates([runs], partial(_also_of, name)) for name in names}
     return {name: each for name, each in found.items() if each}
 
 
-def _of_others(name: str, run: RunScores) -> float | None:
+def _also_of(name: str, run: RunScores) -> float | None:
     return run.also.get(name)
 
 
@@ -289,7 +300,6 @@ def _cost(scores: Sequence[RunScores]) -> Cost | None:
         return None
     speeds = [run.updates_per_second for run in runs if np.isfinite(run.updates_per_second)] or [np.nan]
     own = [run.own_seconds for run in runs if np.isfinite(run.own_seconds)] or [np.nan]
-    seconds, speed = (
-        Spread(float(np.mean(values)), min(values), max(values)) for values in ([run.seconds for run in runs], speeds)
-    )
+    times = [run.seconds for run in runs]
+    seconds, speed = (Spread(float(np.mean(each)), min(each), max(each)) for each in (times, speeds))
     return Cost(seconds, float(np.mean(own)), speed, len(runs))

@@ -32,20 +32,18 @@ def without_repeats(runs: Sequence[Run]) -> tuple[list[Run], tuple[str, ...]]:
             continue
         above = os.path.commonpath((run.folder.parent, other.folder.parent))
         ours, theirs = (os.path.relpath(each.folder, above) for each in (other, run))
+        both, what = f"{ours} and {theirs}", f"{run.method} with seed {run.seed}"
         if apart := _apart(other, run):
             raise ValueError(
-                f"{ours} and {theirs} in {above} are both {run.method} with seed {run.seed} in {run.env}, but differ "
-                f"in {apart}: compare them separately"
+                f"{both} in {above} are both {what} in {run.env}, but differ in {apart}: compare them separately"
             )
         if other_results := _other_results(other, run):
             raise ValueError(
-                f"{ours} and {theirs} in {above}, both {run.method} with seed {run.seed} in {run.env}, have the same "
-                f"settings but different results: {other_results}: report them separately"
+                f"{both} in {above}, both {what} in {run.env}, have the same settings but different results: "
+                f"{other_results}: report them separately"
             )
         kept = ours if best[key] is other else theirs
-        notes.append(
-            f"{ours} and {theirs} are copies of one run, {run.method} with seed {run.seed}; only {kept} is used."
-        )
+        notes.append(f"{both} are copies of one run, {what}; only {kept} is used.")
     return list(best.values()), tuple(notes)
 
 
@@ -111,9 +109,7 @@ def notes_on(
     runs = [run.run for method in methods for run in method.runs]
     yield from _settings(runs)
     yield from _pairing(runs, contrasts)
-    never = {
-        name: sum(run.reached is False for run in method.runs) for name, method in zip(counts, methods, strict=True)
-    }
+    never = {method.method: sum(run.reached is False for run in method.runs) for method in methods}
     if which := ", ".join(f"{name} {count} of {counts[name]}" for name, count in never.items() if count):
         yield f"Runs that never reached the threshold ({which}) count as censored at their last evaluation."
     if names := ", ".join(method.method for method in methods if method.curve and method.curve.interpolated):
@@ -152,11 +148,9 @@ def _diverged(methods: Sequence[MethodResults], failing: Level | None, metric: M
             f"({failing.meaning}) in every curve, score and interval"
         )
     for method in methods:
-        left_out = (
-            "; it is not in the means of measures and of wall time" if any(r.run.finished for r in method.runs) else ""
-        )
-        found = [f"seed {run.run.seed} diverged {run.run.diverged.said}" for run in method.runs if run.run.diverged]
-        if found:
+        runs = [run.run for run in method.runs]
+        left_out = "; it is not in the means of measures and of wall time" if any(r.finished for r in runs) else ""
+        if found := [f"seed {run.seed} diverged {run.diverged.said}" for run in runs if run.diverged]:
             yield f"{method.method}, {', '.join(found)}: {told}{left_out}."
 
 
@@ -179,8 +173,8 @@ def _unfinished(methods: Sequence[MethodResults]) -> Iterator[str]:
         if method.n:
             told = "they are drawn, but not counted in any curve, score or interval"
         elif method.curve is not None:
-            last = f"{method.curve.steps[-1]:,.0f}"
-            told = f"as no run has finished, the curve ends at step {last}, and there is no score"
+            last = method.curve.steps[-1]
+            told = f"as no run has finished, the curve ends at step {last:,.0f}, and there is no score"
         else:
             told = "none of them has been evaluated yet"
         if which:
@@ -266,7 +260,6 @@ def _on_events(methods: Sequence[MethodResults], metric: Metric) -> Iterator[str
 
 
 def _value(value: Any) -> str:
-    """Return a setting's value as text for a sentence."""
     if value is None:
         return "none"
     return (", ".join(map(value_text, value)) or "none") if isinstance(value, list | tuple) else value_text(value)

@@ -14,6 +14,7 @@ there is no interval: with 5 pairs the smallest p is 2/32.
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
@@ -63,13 +64,10 @@ def permutations(left: Strata, right: Strata, paired: bool, seed: int = 0) -> Pe
     exact = math.prod(ways(len(one), len(other), paired) for one, other in pairs) <= MOST_WAYS
     generator = None if exact else np.random.default_rng(seed)
     sums, sizes = np.zeros(1), np.zeros(1)
+    add: Callable[[Array, Array], Array] = np.add.outer if exact else np.add
     for one, other in pairs:
         more, larger = _flipped(one - other, generator) if paired else _dealt(one, other, generator)
-        sums, sizes = (
-            (np.add.outer(sums, more).ravel(), np.add.outer(sizes, larger).ravel())
-            if exact
-            else (sums + more, sizes + larger)
-        )
+        sums, sizes = add(sums, more).ravel(), add(sizes, larger).ravel()
     changed = sizes > ROUNDING
     shifts = sums[changed] / sizes[changed]
     scale = max(float(np.abs(runs).max()) for side in (left, right) for runs in side)

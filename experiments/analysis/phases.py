@@ -87,11 +87,8 @@ def _forgetting(ends: Sequence[Sequence[float]], metric: Metric) -> float | None
 
 def matrix_of(runs: Sequence[Run]) -> PhaseMatrix | None:
     """Return the values phase by phase at the evaluations that all runs have; None if there are none."""
-    every = [_columns(run) for run in runs]
-    every = [columns for columns in every if columns]
-    if not every:
-        return None
-    shared = sorted(set.intersection(*(set(columns) for columns in every)))
+    every = [columns for columns in map(_columns, runs) if columns]
+    shared = sorted(set.intersection(*map(set, every))) if every else []
     if not shared:
         return None
     rows = max(len(columns[place]) for columns in every for place in shared)
@@ -99,13 +96,8 @@ def matrix_of(runs: Sequence[Run]) -> PhaseMatrix | None:
     for one, columns in zip(values, every, strict=True):
         for index, place in enumerate(shared):
             one[: len(columns[place]), index] = columns[place]
-    known = np.isfinite(values)
-    counts = known.sum(axis=0)
-    mean = np.divide(
-        np.where(known, values, 0.0).sum(axis=0), counts, out=np.full(counts.shape, np.nan), where=counts > 0
-    )
-    low, high = np.where(known, values, np.inf).min(axis=0), np.where(known, values, -np.inf).max(axis=0)
-    low[counts == 0] = high[counts == 0] = np.nan
+    known = np.ma.masked_invalid(values)
+    mean, low, high = (each.filled(np.nan) for each in (known.mean(axis=0), known.min(axis=0), known.max(axis=0)))
     steps = np.array([step for step, _ in shared], dtype=float)
     return PhaseMatrix(steps, tuple(not after for _, after in shared), mean, low, high, len(every))
 

@@ -7,6 +7,7 @@ but reject nothing with fewer runs than `families.least_runs`.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -32,14 +33,11 @@ def power(effect: float, n: int, level: float, paired: bool) -> float:
 
 def seeds_needed(effect: float, differences: int, paired: bool) -> int | None:
     """Return the seeds needed for a power of 80% with this many differences; None if more than 10,000."""
-    level = LEVEL / differences
-    first, last = 2, MOST_SEEDS
-    if power(effect, last, level, paired) < POWER:
-        return None
-    while first < last:
-        middle = (first + last) // 2
-        first, last = (first, middle) if power(effect, middle, level, paired) >= POWER else (middle + 1, last)
-    return first
+
+    def enough(seeds: int) -> bool:
+        return power(effect, seeds, LEVEL / differences, paired) >= POWER
+
+    return 2 + bisect_left(range(2, MOST_SEEDS), True, key=enough) if enough(MOST_SEEDS) else None
 
 
 def detectable(n: int, differences: int, paired: bool) -> float | None:

@@ -180,7 +180,7 @@ def read_run(folder: Path, branch: Branch | None = None) -> Run:
     )  # fmt: skip
     training = metrics.of(TrainLine)
     end = (training or [NOTHING])[-1]
-    own, own_updates = end.seconds, end.updates
+    own, own_updates, start = end.seconds, end.updates, branch.step if branch else -1
     if branch:
         trunk = branch.trunk if _may_be_trunk(branch.trunk, settings) else None
         own, own_updates = own_part(training, branch.step, trunk, reader)
@@ -210,9 +210,7 @@ def read_run(folder: Path, branch: Branch | None = None) -> Run:
         made_with=_made_with(described, settings),
         metric=described.metric,
         unit=described.progress.replace("_", " "),
-        rhythm=Rhythm(
-            max(1, settings.eval_every), settings.reached(1), settings.last_phase, branch.step if branch else -1
-        ),
+        rhythm=Rhythm(max(1, settings.eval_every), settings.reached(1), settings.last_phase, start),
         midpoint=settings.midpoint,
         phase_starts=settings.phase_starts,
         epoch_lengths=settings.epoch_lengths,
@@ -224,8 +222,8 @@ def read_run(folder: Path, branch: Branch | None = None) -> Run:
 
 def _check(folder: Path, settings: DriverSettings) -> None:
     """Raise ValueError if a setting that is used in computations is out of range; the others are only shown."""
-    for name in [name for name in ("steps", "num_envs", "action_repeat") if hasattr(settings, name)]:
-        if not 1 <= getattr(settings, name) <= MOST:
+    for name in ("steps", "num_envs", "action_repeat"):
+        if not 1 <= getattr(settings, name, 1) <= MOST:
             raise ValueError(f"{folder / 'config.json'} has {flag(name)} {getattr(settings, name)!s:.40}")
 
 

@@ -139,9 +139,10 @@ def gaps_of(run: Run) -> Iterator[Gap]:
         again = acted[before.step] > 1 and not at_boundary
         steps = begins | (jumps if at_boundary else events)
         following = before.step if again else min((step for step in steps if step > before.step), default=np.inf)
-        later = [
+        later = [  # up to the evaluation just before the next event, or the first one at the next phase's beginning
             e for place, e in enumerate(evaluations[index + 1 :], start=index + 1)
-            if e.step < following or _ends(e, following) or (e.step == following in begins and first[e.step] == place)
+            if e.step < following
+            or (e.step == following and (e.occasion == BEFORE or (following in begins and first[e.step] == place)))
         ]  # fmt: skip
         if any(each.step > before.step + run.rhythm.unit for each in later):
             gap = _gap(run, before, later, at_boundary)
@@ -176,11 +177,6 @@ def _finite(run: Run) -> list[EvaluationRecord]:
     return [evaluation for evaluation in run.evaluations if np.isfinite(evaluation.mean)]
 
 
-def _ends(evaluation: EvaluationRecord, following: float) -> bool:
-    """Return whether this is the evaluation just before the next event."""
-    return evaluation.step == following and evaluation.occasion == BEFORE
-
-
 def _gap(run: Run, before: EvaluationRecord, later: Sequence[EvaluationRecord], at_boundary: bool = False) -> Gap:
     """Return the gap after the evaluation `before`.
 
@@ -192,15 +188,12 @@ def _gap(run: Run, before: EvaluationRecord, later: Sequence[EvaluationRecord], 
     back = next((place for place, here in enumerate(reached, start=first) if here), None)
     worst = run.metric.worst([before.mean, *(each.mean for each in later[:back])])
     depth = run.metric.sign * (before.mean - worst)
+    duration = np.inf if back is None else 0.0 if at_boundary and not depth else later[back].step - before.step
     return Gap(
         step=before.step,
         depth=depth,
         share=depth / before.mean if before.mean > 0 else np.nan,
-        duration=np.inf
-        if back is None
-        else 0.0
-        if at_boundary and not depth
-        else float(later[back].step - before.step),
+        duration=float(duration),
         observed=later[-1].step - before.step,
         area=_lost_area(run, before, later if back is None else later[: back + 1]),
     )

@@ -8,20 +8,21 @@ module `resampling` makes the resamples and their bounds. Percentile intervals o
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .resampling import Draws, bounds
+from .resampling import Draws, Places, bounds
 
 Array: TypeAlias = NDArray[np.float64]
 Strata: TypeAlias = Sequence[Array]
 Statistic: TypeAlias = Callable[[Strata], Array]  # the last axis of each stratum becomes one number
 
 Sides: TypeAlias = tuple[tuple[int, ...], ...]
+Number = TypeVar("Number", float, Array)
 
 ENOUGH_RUNS = 10  # with this many runs, a percentile interval has about its nominal coverage
 COVERAGE = {  # number of runs: true coverage of nominal 95% intervals of the mean and of the IQM
@@ -33,12 +34,20 @@ SETTLING_RUNS = 5  # with fewer runs in some environment, no difference is calle
 AT_ONCE = 4_000_000  # numbers that are resampled at a time
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Made:
-    """What an interval and a band have in common: the numbers of runs, and how the bounds were computed."""
+@dataclass(frozen=True, eq=False)
+class _Bounded(Generic[Number]):
+    """What an interval and a band have in common."""
 
-    sides: Sides  # numbers of runs in each environment, of one method or of two
-    method: str  # how the bounds were computed, in words
+    value: Number
+    low: Number  # NaN if there is no interval; may be inf if the value may
+    high: Number
+    sides: Sides = field(kw_only=True)  # numbers of runs in each environment, of one method or of two
+    method: str = field(kw_only=True)  # how the bounds were computed, in words
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is an interval (for a band: at every point); with a single run in an environment, none is."""
+        return not bool(np.isnan(self.low).any() or np.isnan(self.high).any())
 
     @property
     def n(self) -> int:
@@ -56,31 +65,13 @@ class _Made:
 
 
 @dataclass(frozen=True)
-class Interval(_Made):
+class Interval(_Bounded[float]):
     """A number with its confidence interval."""
-
-    value: float
-    low: float  # NaN if there is no interval; may be inf if the value may
-    high: float
-
-    @property
-    def bounded(self) -> bool:
-        """Whether there is an interval; with a single run in an environment there is none."""
-        return not (math.isnan(self.low) or math.isnan(self.high))
 
 
 @dataclass(frozen=True, eq=False)
-class Band(_Made):
+class Band(_Bounded[Array]):
     """An interval at each point of an axis."""
-
-    value: Array
-    low: Array  # NaN if there is no interval
-    high: Array
-
-    @property
-    def bounded(self) -> bool:
-        """Whether there is an interval at every point."""
-        return not bool(np.isnan(self.low).any() or np.isnan(self.high).any())
 
 
 def runs_in_words(sides: Sides, what: str = "run") -> str:
@@ -144,12 +135,8 @@ def estimate_band(strata: Strata, statistic: Statistic, draws: Draws, confidence
         nothing = np.full(value.shape, np.nan)
         return Band(value, nothing, nothing, sides=(sizes,), method=SINGLE)
     points = max(1, AT_ONCE // (len(draws) * (sum(sizes) if len(sizes) > 1 else 1)))
-    found = [
-        bounds(
-            _resampled([runs[first : first + points] for runs in strata], statistic, draws), draws.weights, confidence
-        )
-        for first in range(0, len(value), points)
-    ]
+    parts = ([runs[first : first + points] for runs in strata] for first in range(0, len(value), points))
+    found = [bounds(_resampled(part, statistic, draws), draws.weights, confidence) for part in parts]
     low, high = (np.concatenate(side) for side in zip(*found, strict=True))
     return Band(value, low, high, sides=(sizes,), method=in_words(confidence, draws, (sizes,)))
 
@@ -201,3 +188,40 @@ def share(count: float, n: int, confidence: float = 0.95) -> Interval:
     low, high = ((centre + sign * spread) / (1 + z**2 / n) for sign in (-1, 1))
     words = f"{100 * confidence:g}% Wilson score interval"
     return Interval(count / n, max(0.0, low), min(1.0, high), sides=((n,),), method=words)
+
+
+# Medians of times some of which are censored, because an event was not observed (Kaplan & Meier, 1958)
+
+
+def kaplan_meier_median(times: Array, reached: NDArray[np.bool_], weights: Array | None = None) -> Array:
+    """Return the time by which half of the runs have reached the goal; inf if less than half did.
+
+    `times` are the times to the goal, or for runs that did not reach it how long they were observed. `weights` are the
+    counts of each run in each resample (resamples x times).
+    """
+    weights = np.ones((1, len(times))) if weights is None else weights
+    moments = np.unique(times[reached])
+    events = weights @ (reached[:, None] & (times[:, None] == moments))
+    watched = weights @ (times[:, None] >= moments)
+    left = np.cumprod(1 - np.divide(events, watched, out=np.zeros_like(events), where=watched > 0), axis=1)
+    half = np.append(left <= 0.5 + 1e-9, np.ones((len(weights), 1), dtype=bool), axis=1)  # the last column: inf
+    return np.append(moments, np.inf)[half.argmax(axis=1)]
+
+
+def median_time(
+    times: Array, reached: NDArray[np.bool_], draws: Draws, confidence: float = 0.95, runs: Places | None = None
+) -> Interval:
+    """Return the Kaplan-Meier median with its bootstrap interval, whose bounds may be inf.
+
+    If runs have several times, `runs` are the places of the runs that the times belong to; whole runs are resampled.
+    """
+    runs = np.arange(len(times)) if runs is None else runs
+    value, n = float(kaplan_meier_median(times, reached)[0]), len(np.unique(runs))
+    if n < 2:
+        return Interval(value, math.nan, math.nan, sides=((n,),), method=SINGLE)
+    taken = draws.counts(0)[:, runs]
+    size = max(1, AT_ONCE // len(times))
+    parts = [kaplan_meier_median(times, reached, taken[first : first + size]) for first in range(0, len(taken), size)]
+    low, high = bounds(np.concatenate(parts), draws.weights, confidence)
+    words = f"Kaplan-Meier median, {in_words(confidence, draws, ((n,),))}"
+    return Interval(value, float(low), float(high), sides=((n,),), method=words)

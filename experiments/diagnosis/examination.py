@@ -11,6 +11,7 @@ from fire_rl.fire import Method
 from fire_rl.fire.diagnosis import Bench, Diagnosis, Reading, examine
 from fire_rl.fire.event import finite
 from fire_rl.fire.probe import Probe
+from fire_rl.training.learners import name_of
 
 from .advice import Advice, advice_on
 from .loaded_run import LoadedRun
@@ -54,37 +55,18 @@ class Examination:
 
     def to_json(self) -> dict[str, Any]:
         """Return the findings as strict JSON, without the curves of remedies."""
-        return dict(
-            finite(
-                {
-                    "version": __version__,
-                    "run": str(self.run),
-                    "step": self.step,
-                    "updates": self.updates,
-                    "learner": self.learner,
-                    "task": self.task,
-                    "verdict": self.verdict,
-                    "advice": asdict(self.advice),
-                    "seconds": self.seconds,
-                    "probe": asdict(self.asked.probe),
-                    "episodes": self.asked.episodes,
-                    "recovery_updates": self.asked.recovery,
-                    "networks": {
-                        name: diagnosis.to_json()
-                        | {
-                            "trainability": trainability(diagnosis.readings).best.value,
-                            "next": {
-                                key: {"meaning": meaning, **reading.to_json()}
-                                for key, (meaning, reading) in self.nexts[name].items()
-                            },
-                        }
-                        for name, diagnosis in self.diagnoses.items()
-                    },
-                    "remedies": [_of_remedy(remedy) for remedy in self.remedies],
-                    "frontier": {name: self.frontier(name) for name in self.diagnoses} if self.remedies else {},
-                }
-            )
-        )
+        networks = {}
+        for name, each in self.diagnoses.items():
+            nexts = {key: {"meaning": said, **found.to_json()} for key, (said, found) in self.nexts[name].items()}
+            networks[name] = {**each.to_json(), "trainability": trainability(each.readings).best.value, "next": nexts}
+        return dict(finite({
+            "version": __version__, "run": str(self.run), "step": self.step, "updates": self.updates,
+            "learner": self.learner, "task": self.task, "verdict": self.verdict, "advice": asdict(self.advice),
+            "seconds": self.seconds, "probe": asdict(self.asked.probe), "episodes": self.asked.episodes,
+            "recovery_updates": self.asked.recovery, "networks": networks,
+            "remedies": [_of_remedy(remedy) for remedy in self.remedies],
+            "frontier": {name: self.frontier(name) for name in self.diagnoses} if self.remedies else {},
+        }))  # fmt: skip
 
     def frontier(self, network: str) -> list[str]:
         """Return the remedies that no other remedy beats in both the share kept and trainability."""
@@ -112,20 +94,12 @@ def examine_run(loaded: LoadedRun, asked: Asked, say: Say) -> Examination:
     for name, method in asked.remedies.items():
         remedies.append(tests.tried(name, method))
         say(f"{name}: tried on a copy ({time.perf_counter() - began:.0f} s)")
+    meanings = {subject.name: subject.kept_meaning for subject in subjects}
+    advice = advice_on(loaded, diagnoses, remedies)
     return Examination(
-        loaded.run,
-        loaded.step,
-        loaded.updates,
-        loaded.kind,
-        loaded.config.run.env,
-        diagnoses,
-        nexts,
-        {subject.name: subject.kept_meaning for subject in subjects},
-        remedies,
-        advice_on(loaded, diagnoses, remedies),
-        asked,
-        time.perf_counter() - began,
-    )
+        loaded.run, loaded.step, loaded.updates, name_of(loaded.config), loaded.config.run.env, diagnoses, nexts,
+        meanings, remedies, advice, asked, time.perf_counter() - began,
+    )  # fmt: skip
 
 
 def _nexts(subject: Subject, bench: Bench, diagnosis: Diagnosis) -> dict[str, tuple[str, Reading]]:

@@ -107,11 +107,9 @@ def returns_figure(remedies: Sequence[Remedy]) -> PageImage | None:
         for returns, shift, full in ((remedy.returned, -0.14, False), (remedy.returned_later, 0.14, True)):
             if returns is None:
                 continue
-            axes.plot([returns.low, returns.high], [place + shift] * 2, color=look.color, linewidth=1.4)
-            fill = look.color if full else "none"
-            axes.plot(
-                [returns.mean], [place + shift], look.marker, color=look.color, markerfacecolor=fill, markersize=6
-            )
+            y, fill = place + shift, look.color if full else "none"
+            axes.plot([returns.low, returns.high], [y, y], color=look.color, linewidth=1.4)
+            axes.plot([returns.mean], [y], look.marker, color=look.color, markerfacecolor=fill, markersize=6)
     axes.set_yticks(range(len(shown)), [shortened(remedy.name, 24) for remedy in shown])
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set_xlabel("return: at once (hollow), later (filled)")

@@ -12,20 +12,18 @@ from fire_rl.agents.agent import Agent
 from fire_rl.agents.supervised import Supervised
 from fire_rl.fire import restore_structure
 from fire_rl.fire.manager import Losses
-from fire_rl.fire.network import DrawInputs
 from fire_rl.place import called
 from fire_rl.training.agent_run import AgentRun
 from fire_rl.training.card import is_card
-from fire_rl.training.checkpoint import newest_whole, read_checkpoint, steps_of
+from fire_rl.training.checkpoint import read_checkpoint, steps_of
 from fire_rl.training.config import Config
 from fire_rl.training.durable import Damaged
 from fire_rl.training.folder import refuse_links
 from fire_rl.training.learners import LEARNERS, build, name_of, read_config
 from fire_rl.training.lines import Divergence
 from fire_rl.training.memory import require_memory
-from fire_rl.training.policy import checked_step, in_a_line
+from fire_rl.training.policy import from_checkpoint, in_a_line
 from fire_rl.training.pretrained import located
-from fire_rl.training.probes import networks_of as networks_of
 from fire_rl.training.reinforcement import EXAMPLES, Reinforcement
 from fire_rl.training.slim import is_slimmed
 from fire_rl.training.sources import refuse_changed_sources
@@ -35,6 +33,7 @@ from fire_rl.training.vision import Vision
 from fire_rl.training.work import State, Work
 
 COPIES = 12  # of the learner, the most that are in memory at once
+EXAMINED = ("sac", "dqn", "vision")
 
 
 @dataclass(frozen=True)
@@ -47,11 +46,6 @@ class LoadedRun:
     work: Reinforcement | Vision
     manager_state: Mapping[str, Any]  # how events have changed the networks' structure
     updates: int
-
-    @property
-    def kind(self) -> str:
-        """The name of the learner."""
-        return name_of(self.config)
 
     @property
     def learner(self) -> Agent | Supervised:
@@ -82,9 +76,7 @@ class LoadedRun:
 
     def drawn(self, number: int) -> Agent | Supervised:
         """Return a new learner: number 0 as at this run's beginning, the others with other random initial values."""
-        if number == 0:
-            return self.first()
-        return self.work.drawn(number)
+        return self.work.drawn(number) if number else self.first()
 
     def losses(self, learner: Agent | Supervised) -> Losses:
         """Return the losses of a learner's networks on the examples that the run itself would use here."""
@@ -93,10 +85,6 @@ class LoadedRun:
             return learner.losses(self.work.examples(self.work.looked_at, 0, self.updates), self.work.pass_over_data)
         assert not isinstance(learner, Supervised)
         return learner.losses(self.work.examples(EXAMPLES, self.updates), 0)
-
-    def inputs(self) -> Mapping[str, DrawInputs]:
-        """Return functions that draw inputs of the networks; every copy of the learner is called with the same ones."""
-        return self.work.inputs()
 
 
 def load_run(run: Path, step: int | None, trusted: bool, progress: Callable[[str], object] = print) -> LoadedRun:
@@ -108,9 +96,8 @@ def load_run(run: Path, step: int | None, trusted: bool, progress: Callable[[str
     config = read_config(run)
     if is_card(run):
         raise ValueError(f"{run} is a card: it has only a policy, and no replay to learn from")
-    kind = name_of(config)
-    if kind not in ("sac", "dqn", "vision"):
-        known = ", ".join(called(name) for name in ("sac", "dqn", "vision"))
+    if (kind := name_of(config)) not in EXAMINED:
+        known = ", ".join(map(called, EXAMINED))
         raise ValueError(f"{run} is a run of {LEARNERS[kind].script}; allowed are runs of {known}")
     refuse_links(run)
     refuse_code(config, run, ("track",), trusted)
@@ -119,27 +106,16 @@ def load_run(run: Path, step: int | None, trusted: bool, progress: Callable[[str
     steps = steps_of(run)
     if not steps:
         raise ValueError(f"{run} has no checkpoint: none has been written yet")
-    if step is None and (ended := _divergence(run, config)):
-        raise ValueError(
-            f"{run} diverged {ended.said}; to examine the newest checkpoint before that, give {run}@{steps[-1]}"
-        )
+    if step is None and isinstance(last := config.reader.last(run), Divergence):
+        before = f"{run}@{steps[-1]}"
+        raise ValueError(f"{run} diverged {last.said}; to examine the newest checkpoint before that, give {before}")
     config = config.resolved()
     config.check()
-    if step is not None:
-        loaded: LoadedRun | None = _load(run, checked_step(run, step), config)
-    else:
-        loaded = newest_whole(run, lambda number: _load(run, number, config), lambda line: progress(f"warning: {line}"))
-    if loaded is None:
-        raise ValueError(f"{run} has no whole checkpoint")
+    loaded = from_checkpoint(
+        run, step, lambda found: _load(run, found, config), lambda line: progress(f"warning: {line}")
+    )
     refuse_changed_sources(run, config, evaluated=True)
     return loaded
-
-
-def _divergence(run: Path, config: Config) -> Divergence | None:
-    last = None
-    for _, line in config.reader.of(run):
-        last = line or last
-    return last if isinstance(last, Divergence) else None
 
 
 def _load(run: Path, step: int, config: Config) -> LoadedRun:

@@ -1,6 +1,5 @@
 """Write the findings about one checkpoint: `diagnosis.html`, which needs no other file, and `diagnosis.json`."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -10,25 +9,12 @@ from fire_rl.fire.diagnosis import LOSS
 from fire_rl.training.durable import write_durably
 from fire_rl.training.files import write_json
 
-from ..report.drawing import DARK, GRID, INK, MUTED, PAPER, PageImage, style
+from ..report.drawing import DARK, GRID, INK, MUTED, PAPER, style
 from .examination import Examination
 from .figures import WORDS, curves_figure, plane_figure, returns_figure, scores_figure
 from .remedies import Effect
 
 PAGE, NUMBERS = "diagnosis.html", "diagnosis.json"
-
-
-@dataclass(frozen=True)
-class Network:
-    """One network's part of the page."""
-
-    name: str
-    scores: PageImage
-    curves: PageImage
-    plane: PageImage | None
-    rows: list[list[str]]
-    remedies: list[list[str]]
-    kept_meaning: str
 
 
 def write_examination(examination: Examination, folder: Path) -> Path:
@@ -73,36 +59,25 @@ def page(examination: Examination) -> str:
     )
 
 
-def _network(examination: Examination, name: str) -> Network:
+def _network(examination: Examination, name: str) -> dict[str, object]:
     diagnosis, nexts = examination.diagnoses[name], examination.nexts[name]
     readings = {**diagnosis.readings, **{WORDS[key]: reading for key, (_, reading) in nexts.items()}}
-    return Network(
-        name,
-        scores_figure(diagnosis, nexts),
-        curves_figure(diagnosis),
-        plane_figure(examination, name) if examination.remedies else None,
-        [
-            [
-                key,
-                f"{reading.best.rate:g}, fresh {reading.best.fresh_rate:g}",
-                str(reading.best),
-                "" if reading.own is None else f"{reading.own.rate:g}",
-                "" if reading.own is None else str(reading.own),
-            ]
-            for key, reading in readings.items()
-        ],
-        [_row(remedy.name, remedy.effects[name]) for remedy in examination.remedies],
-        examination.kept_meaning[name],
-    )
+    rows = []
+    for key, reading in readings.items():
+        own = ("", "") if reading.own is None else (f"{reading.own.rate:g}", str(reading.own))
+        rows.append([key, f"{reading.best.rate:g}, fresh {reading.best.fresh_rate:g}", str(reading.best), *own])
+    return {
+        "name": name,
+        "scores": scores_figure(diagnosis, nexts),
+        "curves": curves_figure(diagnosis),
+        "plane": plane_figure(examination, name) if examination.remedies else None,
+        "rows": rows,
+        "remedies": [_row(remedy.name, remedy.effects[name]) for remedy in examination.remedies],
+        "kept_meaning": examination.kept_meaning[name],
+    }
 
 
 def _row(name: str, effect: Effect) -> list[str]:
-    later = effect.kept_later
-    return [
-        name,
-        str(effect.kept),
-        "" if later is None else f"{later.value:.2f}",
-        str(effect.readings["fit"].best),
-        str(effect.readings["replace"].best),
-        f"{effect.squared_frobenius_error:.3g}",
-    ]
+    later = "" if effect.kept_later is None else f"{effect.kept_later.value:.2f}"
+    probes = (str(effect.readings[form].best) for form in ("fit", "replace"))
+    return [name, str(effect.kept), later, *probes, f"{effect.squared_frobenius_error:.3g}"]

@@ -1,7 +1,7 @@
 """Try remedies on copies: how much of a run's behaviour each method keeps, and what the networks can learn after it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,11 +14,11 @@ from fire_rl.fire import Method, Never, PlasticityManager, Position, parse_metho
 from fire_rl.fire.diagnosis import FORMS, Bench, Reading
 from fire_rl.fire.event import Event
 from fire_rl.fire.undisturbed import modes_restored
-from fire_rl.training.evaluate import Evaluation
+from fire_rl.training.probes import networks_of
 from fire_rl.training.reinforcement import Reinforcement
 from fire_rl.training.vision import Vision
 
-from .loaded_run import LoadedRun, networks_of
+from .loaded_run import LoadedRun
 from .subjects import SEED, Share, Subject
 
 UNTOUCHED, FRESH = "untouched", "fresh"  # the corners of the plane
@@ -83,7 +83,7 @@ def methods_of(loaded: LoadedRun, texts: Sequence[str]) -> dict[str, Method]:
             method = parse_method(text, loaded.config.published)
             if not method.acts_at_events:
                 raise ValueError("it acts at every step; allowed are methods that act at events")
-            PlasticityManager(loaded.fork().plastic(), method, Never(), inputs=loaded.inputs())
+            PlasticityManager(loaded.fork().plastic(), method, Never(), inputs=loaded.work.inputs())
         except ValueError as error:
             raise ValueError(f"--remedies {text} given: {error}") from error
         found[text] = method
@@ -111,7 +111,7 @@ class RemedyTests:
     def tried(self, name: str, method: Method) -> Remedy:
         """Apply a method to a copy, as at an event of the run, and measure the copy."""
         learner = self.loaded.fork()
-        manager = PlasticityManager(learner.plastic(), method, Never(), seed=SEED, inputs=self.loaded.inputs())
+        manager = PlasticityManager(learner.plastic(), method, Never(), seed=SEED, inputs=self.loaded.work.inputs())
         position = Position(self.loaded.updates, self.loaded.step)
         event = manager.act(position, self.loaded.losses(learner))
         manager.close()
@@ -148,12 +148,12 @@ class RemedyTests:
 
     @torch.no_grad()
     def _kept(self, subject: Subject, module: nn.Module) -> Share:
+        batches = (*subject.data.batches, *subject.data.held_out)
+
         def outputs(each: nn.Module) -> Tensor:
             with modes_restored(each):
                 each.eval()
-                return torch.cat(
-                    [subject.run(each, batch) for batch in (*subject.data.batches, *subject.data.held_out)]
-                )
+                return torch.cat([subject.run(each, batch) for batch in batches])
 
         return subject.kept(outputs(subject.network.module), outputs(module))
 
@@ -162,32 +162,25 @@ class RemedyTests:
         work = self.loaded.work
         if not self.episodes or isinstance(learner, Supervised) or not isinstance(work, Reinforcement):
             return None
-        evaluation = Evaluation(
-            work.evaluation.environment,
-            tuple(envs.spawn_seeds(EPISODE_SEED, self.episodes)),
-            None,
-            work.evaluation.exploration,
-        )
+        seeds = tuple(envs.spawn_seeds(EPISODE_SEED, self.episodes))
+        evaluation = replace(work.evaluation, seeds=seeds, decisions=None)
         returns, _ = evaluation.run(lambda seen: work.to_environment(learner.act(seen, explore=False)))
         return Returns.of(returns.tolist())
 
     def _recover(self, learner: Agent) -> None:
         """Continue the agent's normal training for some updates, on the transitions in the replay."""
-        work, done = self.loaded.work, 0
+        work, generator = self.loaded.work, torch.Generator().manual_seed(SEED + 3)
         assert isinstance(work, Reinforcement)
-        generator = torch.Generator().manual_seed(SEED + 3)
-        while done < self.recovery:
+        for done in range(0, self.recovery, AT_ONCE):
             count = min(AT_ONCE, self.recovery - done)
             batches = work.replay.sample(count, self.loaded.config.by_name()["batch_size"], generator)
             learner.update(batches.to(work.device))
-            done += count
 
 
 def _errors(event: Event | None) -> dict[str, float]:
     """Return the squared Frobenius error of all matrices of each network."""
-    if event is None:
-        return {}
-    return {report.name: sum(matrix.squared_frobenius_error for matrix in report.matrices) for report in event.networks}
+    reports = event.networks if event else ()
+    return {report.name: sum(matrix.squared_frobenius_error for matrix in report.matrices) for report in reports}
 
 
 def frontier(points: Mapping[str, tuple[float, float]]) -> list[str]:

@@ -84,8 +84,7 @@ def subjects_of(loaded: LoadedRun) -> list[Subject]:
     for name, network in networks.items():
         if found := first_not_finite(network.module.named_parameters()):
             raise ValueError(f"{loaded.run}: network {name!r} holds {found[1]} in {found[0]}: it has diverged")
-    learner = loaded.learner
-    if isinstance(learner, SAC):
+    if isinstance(learner := loaded.learner, SAC):
         return _of_sac(loaded, learner, networks)
     if isinstance(learner, DQN):
         return _of_dqn(loaded, learner, networks)
@@ -95,7 +94,6 @@ def subjects_of(loaded: LoadedRun) -> list[Subject]:
 
 def _of_dqn(loaded: LoadedRun, agent: DQN, networks: Mapping[str, Network]) -> list[Subject]:
     batches, newest = _batches(loaded)
-
     inputs = agent.probed(batches)["q"]
 
     def chosen(module: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -106,10 +104,7 @@ def _of_dqn(loaded: LoadedRun, agent: DQN, networks: Mapping[str, Network]) -> l
         pairs = tuple(zip(given.observations.unbind(), given.actions.unbind(), strict=True))
         return _next(name, pairs, chosen, targets.unbind())
 
-    nexts = {
-        "flipped": task("its own targets with the reward's sign flipped", batches, -1.0),
-        "newest": task("one block of its own targets on the newest data", newest, 1.0),
-    }
+    nexts = _nexts(task, batches, newest)
     return [_subject(networks["q"], inputs, same_choice, "agreement of greedy actions beyond chance", agent, nexts)]
 
 
@@ -124,10 +119,7 @@ def _of_sac(loaded: LoadedRun, agent: SAC, networks: Mapping[str, Network]) -> l
         pairs = zip(given.observations.unbind(), given.actions.unbind(), strict=True)
         return _next(name, pairs, valuing.run, columns)
 
-    nexts = {
-        "flipped": task("its own targets with the reward's sign flipped", batches, -1.0),
-        "newest": task("one block of its own targets on the newest data", newest, 1.0),
-    }
+    nexts = _nexts(task, batches, newest)
     with torch.no_grad():
         mirrored = [-acting.run(agent.actor, each) for each in acting.batches]
     turned = {"flipped": _next("the opposite of its own actions", acting.batches, acting.run, mirrored)}
@@ -155,6 +147,13 @@ def _subject(
 ) -> Subject:
     make, data = optimizer_like(network.optimizer), Data.joined(inputs.batches)
     return Subject(network, data, inputs.run, kept, meaning, make, agent.settings.learning_rate, nexts)
+
+
+def _nexts(task: Callable[[str, Batch, float], Next], batches: Batch, newest: Batch) -> dict[str, Next]:
+    return {
+        "flipped": task("its own targets with the reward's sign flipped", batches, -1.0),
+        "newest": task("one block of its own targets on the newest data", newest, 1.0),
+    }
 
 
 def _next(meaning: str, batches: Any, run: Run, targets: Any) -> Next:

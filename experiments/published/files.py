@@ -66,9 +66,7 @@ def read_published(paths: Sequence[Path]) -> tuple[Published, ...]:
     found = [method for path in dict.fromkeys(path.expanduser() for path in paths) for method in _read(path)]
     for label in (attrgetter("file.name"), attrgetter("file")):  # methods with equal names get their file's name, too
         counts = Counter(each.name for each in found)
-        found = [
-            replace(each, name=f"{each.method} ({label(each)})") if counts[each.name] > 1 else each for each in found
-        ]
+        found = [replace(e, name=f"{e.method} ({label(e)})") if counts[e.name] > 1 else e for e in found]
     return tuple(found)
 
 
@@ -88,8 +86,8 @@ def _bare(name: str) -> tuple[str, str | None]:
 
 def _read(path: Path) -> Iterator[Published]:
     found: dict[str, _Rows] = {}
-    for row in _rows(path, _text(path)):
-        found.setdefault(row.method, _Rows()).add(row)
+    for method, env, seed, step, value in _rows(path, _text(path)):
+        found.setdefault(method, _Rows()).add(env, seed, step, value)
         if len(found) > MOST_METHODS:
             raise ValueError(
                 f"{path} has more than {MOST_METHODS} values of exp_name; each value is read as a method, and at most "
@@ -112,15 +110,6 @@ def _text(path: Path) -> str:
     return text
 
 
-@dataclass(frozen=True)
-class _Row:
-    method: str
-    env: str
-    seed: int
-    step: int
-    value: float
-
-
 @dataclass
 class _Rows:
     """The rows of one method. If a step appears twice, the later row is used."""
@@ -129,13 +118,13 @@ class _Rows:
     lost: dict[tuple[str, int], list[int]] = field(default_factory=dict)  # steps without a value, by env and seed
     twice: Counter[str] = field(default_factory=Counter)  # rows whose step appeared before, by environment
 
-    def add(self, row: _Row) -> None:
-        returns = self.runs.setdefault(row.env, {}).setdefault(row.seed, {})
-        self.twice[row.env] += row.step in returns
-        if math.isfinite(row.value):
-            returns[row.step] = row.value
+    def add(self, env: str, seed: int, step: int, value: float) -> None:
+        returns = self.runs.setdefault(env, {}).setdefault(seed, {})
+        self.twice[env] += step in returns
+        if math.isfinite(value):
+            returns[step] = value
         else:
-            self.lost.setdefault((row.env, row.seed), []).append(row.step)
+            self.lost.setdefault((env, seed), []).append(step)
 
     def series(self) -> dict[str, tuple[Series, ...]]:
         return {
@@ -157,8 +146,8 @@ class _Rows:
         return found
 
 
-def _rows(path: Path, text: str) -> Iterator[_Row]:
-    """Yield the rows that hold returns, each of them checked."""
+def _rows(path: Path, text: str) -> Iterator[tuple[str, str, int, int, float]]:
+    """Yield method, environment, seed, step and value of the rows that hold returns, all of them checked."""
     table = csv.reader(StringIO(text, newline=""), strict=True)
     metrics: dict[str, None] = {}
     read = False
@@ -175,10 +164,8 @@ def _rows(path: Path, text: str) -> Iterator[_Row]:
             metrics[metric] = None
             if metric == RETURN:
                 read = True
-                yield _Row(
-                    _name(method, "exp_name", where), _name(env, "env_name", where),
-                    _whole(seed, "seed", where), _whole(step, "env_step", where), _number(value, where),
-                )  # fmt: skip
+                names = _name(method, "exp_name", where), _name(env, "env_name", where)
+                yield *names, _whole(seed, "seed", where), _whole(step, "env_step", where), _number(value, where)
     except csv.Error as error:
         raise ValueError(f"{path}, line {table.line_num} is not valid CSV: {error}") from error
     if not metrics:

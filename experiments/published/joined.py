@@ -72,11 +72,11 @@ def join(results: Results, published: Sequence[Published]) -> tuple[Results, tup
         found, said = _in_all(together, parts, published, results)
         across.append(_with(together, found, said))
         warnings += said
-    shown = {method.method for each in comparisons for method in each.methods if method.published}
-    names = tuple(each.name for each in published if each.name in shown)
-    unknown = _unknown([each for each in published if each.name in shown])
+    names = {method.method for each in comparisons for method in each.methods if method.published}
+    shown = [each for each in published if each.name in names]
+    unknown = _unknown(shown)
     joined = replace(
-        results, comparisons=tuple(comparisons), across=tuple(across), published=names,
+        results, comparisons=tuple(comparisons), across=tuple(across), published=tuple(each.name for each in shown),
         notes=(*results.notes, *unknown),
     )  # fmt: skip
     return joined, (*warnings, *unknown)
@@ -107,9 +107,8 @@ def _in_comparison(
         sentences, kept = list[str](), list[Run]()
         theirs = each.environment(comparison.env)
         if not comparison.acts or comparison.metric.name != "return":
-            sentences = [
-                f"left out, as its results are returns over environment steps and not {comparison.metric.name}"
-            ]
+            ours_are = comparison.metric.name
+            sentences = [f"left out, as its results are returns over environment steps and not {ours_are}"]
         elif theirs is None:
             sentences = [f"its file has no results in {comparison.env}"]
         else:
@@ -132,10 +131,9 @@ def _in_comparison(
 
 def _several(each: Published, env: str) -> list[str]:
     """Say which name is used if several of the file's names may mean the environment."""
-    taken, *others = each.environments(env)
-    return (
-        [f"its file has {' and '.join([taken, *others])}, which may all mean {env}; {taken} is used"] if others else []
-    )
+    names = each.environments(env)
+    said = f"its file has {' and '.join(names)}, which may all mean {env}; {names[0]} is used"
+    return [said] if len(names) > 1 else []
 
 
 def _cut(each: Published, theirs: str, comparison: Comparison, end: int) -> tuple[list[Run], list[str]]:
@@ -152,20 +150,16 @@ def _cut(each: Published, theirs: str, comparison: Comparison, end: int) -> tupl
             f"{end:,} steps"
         ]
     short = [seed for seed, returns in cut.items() if not returns or max(returns) < SHORTEST * last]
-    failed = {one.seed: max(cut[one.seed], default=-1) for one in series if one.seed in short}
-    failed = {
-        one.seed: failed[one.seed] for one in series if any(failed.get(one.seed, end) < s <= end for s in one.lost)
-    }
+    ends = {seed: max(cut[seed], default=-1) if seed in short else end for seed in cut}
+    failed = {one.seed: ends[one.seed] for one in series if any(ends[one.seed] < step <= end for step in one.lost)}
     said = [
         f"seed {seed} is left out: its evaluations {f'after step {step:,} ' * (step >= 0)}are not finite numbers, "
         "perhaps because the run diverged. The mean and the intervals do not include it, and so look better than the "
         "method is"
         for seed, step in failed.items()
     ]
-    if ended := [seed for seed in short if seed not in failed]:
-        said.append(
-            f"seed {', '.join(map(str, ended))} left out: no evaluation near the last step of the others, {last:,}"
-        )
+    if ended := ", ".join(str(seed) for seed in short if seed not in failed):
+        said.append(f"seed {ended} left out: no evaluation near the last step of the others, {last:,}")
     beyond = max(max(one.returns) for one in series if one.returns)
     if beyond > end:
         said.append(f"its file goes on to step {beyond:,}; it is cut at step {end:,}, where the runs here end")
@@ -232,9 +226,7 @@ def _in_all(
             )
             continue
         resampling = Resampling(each.name, together.metric, results.options)
-        curves = [method.curve for method in own if method and method.curve]
-        same = len(curves) == len(parts) and all(np.array_equal(c.steps, curves[0].steps) for c in curves)
-        curve = resampling.curve(groups, curves[0].steps, any(c.interpolated for c in curves)) if same else None
+        curve = resampling.curve_over_all(groups, [method.curve if method else None for method in own])
         levels = _levels(together.methods, [run for group in groups for run in group])
         found.append(replace(scores_of(groups, curve, levels, resampling), published=each.file))
     return found, said

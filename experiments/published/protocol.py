@@ -81,27 +81,20 @@ def _late(run: Run) -> int:
 
 
 def _known(method: str, env: str, ours: Sequence[Run]) -> Iterator[str]:
-    protocol = protocol_of(method)
-    repeats, episodes, fixed = ({run.settings.get(f"run.{name}") for run in ours} for name in NAMES)
+    protocol, names = protocol_of(method), ("action_repeat", "eval_episodes", "eval_steps")
+    repeats, episodes, fixed = ({run.settings.get(f"run.{name}") for run in ours} for name in names)
     if protocol is None:
         return  # one sentence about all such methods says this
     repeat = protocol.action_repeat(env)
     if repeat is not None and repeats != {repeat}:
         yield (
-            f"each of its actions is repeated for {_steps(repeat)}, ours for {_listed(repeats)}: at the same step, it "
-            "has made a different number of decisions"
+            f"each of its actions is repeated for {repeat} environment step{'s' * (repeat > 1)}, ours for "
+            f"{_listed(repeats)}: at the same step, it has made a different number of decisions"
         )
     if fixed != {None}:
         yield f"it was evaluated on {protocol.episodes} whole episodes, our runs for a fixed number of steps"
     elif episodes != {protocol.episodes}:
         yield f"each of its evaluations has {protocol.episodes} episodes, each of ours {_listed(episodes)}"
-
-
-NAMES = ("action_repeat", "eval_episodes", "eval_steps")
-
-
-def _steps(count: int) -> str:
-    return f"{count} environment step{'s' * (count > 1)}"
 
 
 def _listed(values: Iterable[object]) -> str:

@@ -6,16 +6,13 @@ from ..analysis.records import Run
 from ..analysis.results import Across, Compared, Comparison, Results
 from ..kept import value_text
 from .axis_section import axis_chapter
-from .drawing import looks, style
+from .drawing import Looks, looks, style
 from .findings import findings, headline, made_by
-from .phase_figures import panels_of
-from .phase_sections import phase_sections
-from .published_section import published_sections
+from .phase_sections import panels_of, phase_sections
 from .run_sections import run_sections
-from .schedules import schedules_in_words
 from .score_sections import score_sections
-from .sections import Chapter, Looks, Report
-from .wording import how_many_ended, plural, ranges, terms
+from .sections import Chapter, Report
+from .wording import how_many_ended, plural, ranges, schedules_in_words, terms
 
 
 def report_of(results: Results, command: str = "") -> Report:
@@ -24,17 +21,11 @@ def report_of(results: Results, command: str = "") -> Report:
     shared = [note for note in first if all(note in notes for notes in others)]
     shown = (*results.methods, *results.published)
     methods, notes = looks(shown, results.options.spellings), (*results.notes, *shared)
-    groups: list[tuple[str, Sequence[Comparison | Across]]] = [("all", results.across), ("env", results.comparisons)]
     with style():
         over = axis_chapter(results, methods)
-        chapters = [
-            *([over] if over else []),
-            *(
-                _chapter(compared, f"{kind}-{index}", methods, notes)
-                for kind, group in groups
-                for index, compared in enumerate(group)
-            ),
-        ]
+        chapters = [over] if over else []
+        chapters += [_chapter(each, f"all-{index}", methods, notes) for index, each in enumerate(results.across)]
+        chapters += [_chapter(each, f"env-{index}", methods, notes) for index, each in enumerate(results.comparisons)]
     return Report(
         title=_title(results),
         lead=_lead(results),
@@ -52,8 +43,7 @@ def report_of(results: Results, command: str = "") -> Report:
 def _chapter(compared: Comparison | Across, name: str, methods: Looks, known: Sequence[str]) -> Chapter:
     sections, lead = score_sections(compared, methods), ""
     if isinstance(compared, Comparison):
-        sections += [*phase_sections(compared, methods), *published_sections(compared)]
-        sections += run_sections(compared, methods)
+        sections += [*phase_sections(compared, methods), *run_sections(compared, methods)]
     else:
         lead = f"Environments: {', '.join(compared.envs)}."
     return Chapter(
@@ -69,7 +59,6 @@ def _chapter(compared: Comparison | Across, name: str, methods: Looks, known: Se
 
 
 def _act(results: Results) -> bool:
-    """Return whether any comparison is about policies that act in an environment."""
     return any(comparison.acts for comparison in results.comparisons)
 
 
@@ -120,12 +109,10 @@ def branch_in_words(comparison: Comparison) -> str:
     """Return in words whether the runs branch, at which step, and whether the methods share their trunks."""
     trunks = [{run.run.branch.trunk for run in method.runs if run.run.branch} for method in comparison.own]
     if comparison.branch_step is not None:
-        same = all(own == trunks[0] for own in trunks)
-        subsets = any(own == set().union(*trunks) for own in trunks)
-        from_where = (
-            "from the same trunks" if same else "from the same trunks, but some methods not from all of them"
-            if subsets else "from trunks that the methods do not share"
-        )  # fmt: skip
+        from_where = "from trunks that the methods do not share"
+        if set().union(*trunks) in trunks:
+            same = all(own == trunks[0] for own in trunks)
+            from_where = "from the same trunks" + ("" if same else ", but some methods not from all of them")
         return f"every method {from_where}, at step {comparison.branch_step:,}"
     if any(trunks):
         return "some runs are branches, at different steps"

@@ -7,9 +7,9 @@ from fire_rl.training.metric import Metric
 from ..analysis.results import Compared, Contrast, Together, TrunkCounts
 from ..analysis.statistics import SETTLING_RUNS, Interval
 from . import wording
-from .drawing import LONGEST_NAME, shortened
+from .drawing import LONGEST_NAME, Looks, shortened
 from .findings import p_value
-from .sections import Looks, Section, Table, TableRow, columns_in_words, rows_figure, ways
+from .sections import Section, Table, TableRow, columns_in_words, rows_figure, ways
 
 
 def contrast_section(compared: Compared, looks: Looks) -> Section | None:
@@ -66,10 +66,7 @@ def _together(contrasts: Sequence[Contrast], metric: Metric) -> Table:
     """Return the table of the same differences with corrected p values and simultaneous intervals."""
     cells = columns_in_words([[c.final.together.interval, c.area.together.interval] for c in contrasts], metric, True)
     rows = tuple(
-        TableRow(
-            c.method,
-            (*_first(c, "−"), final, *_ps(c.final.together), area, *_ps(c.area.together)),
-        )
+        TableRow(c.method, (*_first(c, "−"), final, *_ps(c.final.together), area, *_ps(c.area.together)))
         for c, (final, area) in zip(contrasts, cells, strict=True)
     )
     columns = ("methods", "n", "final, mean", "p", "corrected p", "area, mean", "p", "corrected p")

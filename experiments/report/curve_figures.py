@@ -19,7 +19,7 @@ from ..analysis.method_results import MeasureCurve, RunScores
 from ..analysis.records import Array
 from ..analysis.results import Compared, Comparison
 from ..analysis.statistics import Band, Interval
-from .drawing import FAINT, MUTED, PAPER, STYLE, TRUNK, Look, canvas, mark_branch, over_steps, printed_in, shortened
+from .drawing import FAINT, MUTED, PAPER, TRUNK, Look, Looks, canvas, mark_branch, over_steps, printed_in, shortened
 from .wording import runs_of
 
 MOST_POINTS = 160  # in one line; a phone cannot show more
@@ -46,18 +46,14 @@ def levels_of(compared: Compared) -> dict[str, float]:
     return levels
 
 
-def draw_curves(
-    compared: Compared, looks: Mapping[str, Look], size: tuple[int, int], aggregate: str, runs: bool
-) -> Figure:
+def draw_curves(compared: Compared, looks: Looks, size: tuple[int, int], aggregate: str, runs: bool) -> Figure:
     """Draw the learning curves of all methods as a figure of this size in pixels."""
     figure, (axes,) = canvas(*size)
     draw_panel(axes, compared, looks, aggregate, runs)
     return figure
 
 
-def draw_panel(
-    axes: Any, compared: Compared, looks: Mapping[str, Look], aggregate: str = "iqm", runs: bool = True
-) -> None:
+def draw_panel(axes: Any, compared: Compared, looks: Looks, aggregate: str = "iqm", runs: bool = True) -> None:
     """Draw one aggregate of each method with its band, and behind it, faintly, every run."""
     mark_branch(axes, compared.branch_step)
     for name, results in compared.drawn.items() if runs else ():
@@ -72,7 +68,7 @@ def draw_panel(
     printed_in(compared.metric, axes.yaxis)
 
 
-def draw_method(compared: Compared, name: str, looks: Mapping[str, Look], limits: tuple[float, float]) -> Figure:
+def draw_method(compared: Compared, name: str, looks: Looks, limits: tuple[float, float]) -> Figure:
     """Draw one method's runs, IQM and band, with the other methods' IQMs in grey."""
     figure, (axes,) = canvas(300, 215)
     draw_method_panel(axes, compared, name, looks, limits)
@@ -80,9 +76,7 @@ def draw_method(compared: Compared, name: str, looks: Mapping[str, Look], limits
     return figure
 
 
-def draw_method_panel(
-    axes: Any, compared: Compared, name: str, looks: Mapping[str, Look], limits: tuple[float, float]
-) -> None:
+def draw_method_panel(axes: Any, compared: Compared, name: str, looks: Looks, limits: tuple[float, float]) -> None:
     """Draw one method's runs, IQM and band on given axes, with the other methods' IQMs in grey."""
     mark_branch(axes, compared.branch_step)
     for other, curve in compared.curves.items():
@@ -155,9 +149,7 @@ def _draw_trunk(axes: Any, compared: Compared, aggregate: str) -> None:
     axes.plot(steps[kept], value[kept], color=TRUNK, linewidth=1.9, zorder=3.5)
 
 
-def _points(
-    compared: Compared, name: str, aggregate: str, first: float, last: float
-) -> tuple[Array, Array, Array, Array]:
+def _points(compared: Compared, name: str, aggregate: str, first: float, last: float) -> tuple[Array, ...]:
     """Return steps, values and bounds to draw, thinned to what can be seen; events have a point before and after."""
     curve = compared.curves[name]
     band: Band = getattr(curve, aggregate)
@@ -171,8 +163,7 @@ def _points(
             known: Interval = getattr(curve.before[step], aggregate)
             points.append((step, known.value, known.low, known.high))
         points.append((step, float(band.value[place]), float(band.low[place]), float(band.high[place])))
-    steps, value, low, high = np.array(points, dtype=float).reshape(-1, 4).T
-    return steps, value, low, high
+    return tuple(np.array(points, dtype=float).reshape(-1, 4).T)
 
 
 def _draw_run(axes: Any, compared: Compared, name: str, run: RunScores, look: Look, alpha: float) -> None:
@@ -225,7 +216,7 @@ def _spread(size: int, index: int) -> tuple[int, None, int]:
 
 
 def draw_measure(
-    compared: Compared, curves: Mapping[str, MeasureCurve], looks: Mapping[str, Look], title: str, logarithmic: bool,
+    compared: Compared, curves: Mapping[str, MeasureCurve], looks: Looks, title: str, logarithmic: bool,
     metric: Metric | None = None,
 ) -> Figure:  # fmt: skip
     """Draw the mean of each method's runs and their range; up to the branch, those of the trunks in grey."""
@@ -250,7 +241,7 @@ def draw_measure(
         axes.yaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(FuncFormatter(_short))
     printed_in(metric, axes.yaxis)
-    axes.set_title(shortened(title, 48), loc="left", fontsize=STYLE["font.size"])
+    axes.set_title(shortened(title, 48), loc="left", fontsize=8.6)
     over_steps(axes)
     axes.locator_params(axis="x", nbins=4)
     return figure

@@ -22,6 +22,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, FuncFormatter
 
 from fire_rl.training.metric import Metric
@@ -45,6 +46,8 @@ class Look:
     marker: str
     dashes: Any = "-"  # in Matplotlib's notation
 
+
+Looks = Mapping[str, Look]  # by method
 
 # Any two colours differ by at least 15 (CIE 1976, in L*a*b*) in both themes, for normal vision and under simulated
 # protanopia, deuteranopia and tritanopia (Machado et al., 2009); those of the first five methods by at least 20.
@@ -73,6 +76,7 @@ STYLE: Any = {
     "grid.linewidth": 0.7, "xtick.major.width": 0.7, "ytick.major.width": 0.7, "xtick.major.size": 3,
     "ytick.major.size": 3, "figure.facecolor": PAPER, "axes.facecolor": PAPER, "lines.solid_capstyle": "round",
     "axes.formatter.use_mathtext": False, "axes.axisbelow": True, "path.simplify_threshold": 0.3,
+    "legend.handlelength": 3.6,  # in letters: two dashes on each side of the marker
 }  # fmt: skip
 
 
@@ -144,6 +148,14 @@ def plain(axes: Any) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def legend_line(look: Look, name: str) -> Line2D:
+    """Return the line of a method for a legend."""
+    return Line2D(
+        [], [], color=look.color, linewidth=1.5, linestyle=look.dashes, marker=look.marker, markersize=4.6,
+        markeredgecolor=PAPER, markeredgewidth=0.6, label=shortened(name),
+    )  # fmt: skip
+
+
 def over_steps(axes: Any) -> None:
     """Label the horizontal axis with steps in short form, such as 20k."""
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
@@ -178,11 +190,8 @@ def page_image(figure: Figure, alt: str, colors: Iterable[Look]) -> PageImage:
 
 def svg(figure: Figure, text_as_paths: bool = False) -> str:
     """Return a figure as SVG; the same figure always gives the same text."""
-    _lay_out(figure)
-    content = io.BytesIO()
     with matplotlib.rc_context({"svg.fonttype": "path" if text_as_paths else "none"}):
-        figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
-    return content.getvalue().decode()
+        return _saved(figure, format="svg", metadata={"Date": None, "Creator": None}).decode()
 
 
 def svg_for_papers(figure: Figure) -> str:
@@ -192,26 +201,22 @@ def svg_for_papers(figure: Figure) -> str:
 
 def pdf(figure: Figure) -> bytes:
     """Return a figure as PDF with its text as text; the same figure always gives the same bytes."""
-    _lay_out(figure)
-    content = io.BytesIO()
-    figure.savefig(content, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
-    return content.getvalue()
+    return _saved(figure, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
 
 
 def png(figure: Figure) -> bytes:
     """Return a figure as PNG, with two pixels for each pixel of the page."""
-    _lay_out(figure)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=192)
-    return content.getvalue()
+    return _saved(figure, format="png", dpi=192)
 
 
-def _lay_out(figure: Figure) -> None:
-    """Compute the layout before saving, which would otherwise draw the whole figure one more time."""
-    engine = figure.get_layout_engine()
+def _saved(figure: Figure, **how: Any) -> bytes:
+    """Return a figure as a file, and compute its layout before, as saving would draw the whole figure once more."""
+    engine, content = figure.get_layout_engine(), io.BytesIO()
     if engine is not None:
         engine.execute(figure)
         figure.set_layout_engine("none")
+    figure.savefig(content, **how)
+    return content.getvalue()
 
 
 def _themed(drawing: str, colors: Iterable[Look]) -> str:

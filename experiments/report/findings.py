@@ -25,7 +25,7 @@ def finding(contrast: Contrast, metric: Metric, places: int, many: int = 1) -> s
     if together.corrected > SETTLED:
         itself = "the single interval excludes 0, but" if many > 1 else "the interval excludes 0, but"
         return f"{start}. Not settled: {itself} {test}{trunks}."
-    if not _same_direction(contrast):
+    if not contrast.final.mean.value * found.low > 0:  # the means, which are tested, and the IQMs differ in sign
         averages = signed(printed(contrast.final.mean, metric).value, places)
         return (
             f"{start}: the IQM and the mean disagree (the difference of the means is {averages}), so neither method is "
@@ -85,20 +85,17 @@ def looked_at_together(family: Family | None) -> list[str]:
         f"{what}. If no method differed from another, {one} would exclude 0 in {chance} of such comparisons "
         f"(simulated {family.experiments:,} times, with normally distributed scores). "
     )
-    corrected = ", corrected for all of them (Holm)," if family.size > 1 else ""
-    text += (
-        f"Therefore a method is called better only if the p value of a test of the mean{corrected} is at most {SETTLED}"
-    )
+    test = "a test of the mean" + (", corrected for all of them (Holm)," if family.size > 1 else "")
+    text += f"Therefore a method is called better only if the p value of {test} is at most {SETTLED}"
     what = "pairs" if family.paired else "runs of each method"
     where = " in each environment" if family.environments > 1 else ""
-    least = f"so that no difference can be settled; that takes at least {family.needed} {what}{where}."
-    if family.smallest_p > SETTLED:
-        text += f": with so few {what}, no p value can be below {family.smallest_p:.3g}, {least}"
-    elif family.size * family.smallest_p > SETTLED:
-        text += (
-            f": with so few {what}, no corrected p value can be below {family.size * family.smallest_p:.3g}, {least}"
-        )
-    return [text.removesuffix(".") + "."]
+    if (smallest := family.size * family.smallest_p) > SETTLED:
+        p = f"p value can be below {family.smallest_p:.3g}"
+        if family.smallest_p <= SETTLED:
+            p = f"corrected p value can be below {smallest:.3g}"
+        text += f": with so few {what}, no {p}, so that no difference can be settled; "
+        text += f"that takes at least {family.needed} {what}{where}"
+    return [f"{text}."]
 
 
 def made_by(compared: Compared) -> str:
@@ -122,11 +119,6 @@ def _unsettled(contrast: Contrast) -> str:
     return BY_ITSELF if contrast.final.together.corrected > SETTLED else ""
 
 
-def _same_direction(contrast: Contrast) -> bool:
-    """Return whether the differences of the means, which are tested, and of the IQMs have the same sign."""
-    return contrast.final.mean.value * contrast.final.iqm.low > 0
-
-
 def _holds_0(difference: Interval) -> bool:
     return difference.low <= 0 <= difference.high
 
@@ -137,7 +129,6 @@ def _difference(contrast: Contrast, metric: Metric, places: int) -> str:
 
 
 def _listed(contrast: Contrast, metric: Metric, places: int, with_p: bool = False) -> str:
-    """Return one entry in a list of differences that are not settled."""
     trunks = contrast.final.trunks if contrast.final.iqm.smallest < SETTLING_RUNS else None
     ahead = f", {trunks.better} of them ahead" if trunks else ""
     p = f", {p_value(contrast.final.together.corrected)}" if with_p else ""

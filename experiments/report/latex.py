@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 from ..analysis.method_results import MethodResults
 from ..analysis.results import Compared, Comparison, Results
 from .paper_figure import caption_of
-from .schedules import schedules_in_words
 from .sections import columns_in_words
-from .wording import MISSING, failing
+from .wording import MISSING, failing, schedules_in_words
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
@@ -58,12 +57,11 @@ def latex_table(results: Results) -> str:
     """Return the text of `table.tex`, which one pastes or reads with \\input."""
     everything: list[Compared] = [*results.across, *results.comparisons]
     compared = [each for each in everything if any(method.final for method in each.methods)]
-    lines = [
-        PREAMBLE,
-        "% For the figure of the learning curves: " + escaped(caption_of([*results.comparisons, *results.across])),
-    ]
+    caption = escaped(caption_of([*results.comparisons, *results.across]))
+    lines = [PREAMBLE, f"% For the figure of the learning curves: {caption}"]
     if not compared:
         return "\n".join([*lines, "% No run has finished yet, so there is no table.", ""])
+    words = dict.fromkeys(each.metric.words for each in compared if isinstance(each, Comparison))
     lines += [
         r"\begin{table}",
         r"  \centering",
@@ -71,40 +69,30 @@ def latex_table(results: Results) -> str:
         r"  \label{tab:comparison}",
         r"  \begin{tabular}{lrlll}",
         r"    \toprule",
-        rf"    Method & $n$ & Final {_words(compared)}, IQM & Mean & Area, IQM \\",
+        rf"    Method & $n$ & Final {escaped(' or '.join(words))}, IQM & Mean & Area, IQM \\",
     ]
     for each in compared:
         lines.append(r"    \midrule")
         if len(compared) > 1:
             unit = "" if isinstance(each, Comparison) else f", in {each.metric.plural}"
-            title = escaped(f"{each.agent}, {each.where}{unit}")
-            lines += [rf"    \multicolumn{{5}}{{l}}{{\emph{{{title}}}}} \\"]
+            lines.append(rf"    \multicolumn{{5}}{{l}}{{\emph{{{escaped(f'{each.agent}, {each.where}{unit}')}}}}} \\")
         lines += _rows(each)
     lines += [r"    \bottomrule", r"  \end{tabular}", r"\end{table}", ""]
     return "\n".join(lines)
 
 
-def _words(compared: Iterable[Compared]) -> str:
-    return escaped(" or ".join(dict.fromkeys(each.metric.words for each in compared if isinstance(each, Comparison))))
-
-
 def _rows(comparison: Compared) -> list[str]:
-    methods = [method for method in comparison.methods if method.final and method.area]
-    cells = columns_in_words(
-        [[m.final.iqm, m.final.mean, m.area.iqm] for m in methods if m.final and m.area], comparison.metric
-    )
+    scores = {m.method: [m.final.iqm, m.final.mean, m.area.iqm] for m in comparison.methods if m.final and m.area}
+    cells = columns_in_words(list(scores.values()), comparison.metric)
+    rows = [_row(comparison.method(name), row) for name, row in zip(scores, cells, strict=True)]
     short = [method for method in comparison.methods if method.published and not method.final]  # a note says why
-    rows = [_row(method, row) for method, row in zip(methods, cells, strict=True)]
     return [*rows, *(_row(method, [MISSING] * 3) for method in short)]
 
 
 def _row(method: MethodResults, cells: Sequence[str]) -> str:
     r"""Return a row. The name is in braces, because a bracket at its beginning would be read as an argument of \\."""
-    return (
-        "    "
-        + " & ".join([f"{{{escaped(method.method)}}}", str(method.n or len(method.runs)), *map(escaped, cells)])
-        + r" \\"
-    )
+    row = [f"{{{escaped(method.method)}}}", str(method.n or len(method.runs)), *map(escaped, cells)]
+    return rf"    {' & '.join(row)} \\"
 
 
 def _diverged(compared: Sequence[Comparison]) -> str:

@@ -1,6 +1,6 @@
 """Writes the report of a comparison: the HTML page, the figures for papers, the tables and the Markdown text."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +14,13 @@ from fire_rl.training.durable import write_durably
 from ..analysis.axis import over_axes
 from ..analysis.results import Results
 from ..analysis.statistics import ENOUGH_RUNS, SETTLING_RUNS
-from .axis_figures import draw_axis_paper
+from .axis_section import draw_axis_paper
 from .contents import report_of
-from .drawing import DARK, GRID, INK, MUTED, PAPER, Look, pdf, png, style, svg_for_papers
+from .drawing import DARK, GRID, INK, MUTED, PAPER, Look, Looks, pdf, png, style, svg_for_papers
 from .latex import latex_table
 from .markdown import markdown
 from .paper_figure import draw_paper_figure, sheet_of
-from .phase_figures import draw_panels, panels_of
+from .phase_sections import draw_panels, panels_of
 from .sections import Report
 from .spreadsheet import write_curves, write_phases, write_scores
 
@@ -83,7 +83,7 @@ def page(report: Report) -> str:
     )
 
 
-def _theme(methods: Mapping[str, Look]) -> dict[str, dict[str, str]]:
+def _theme(methods: Looks) -> dict[str, dict[str, str]]:
     """Return the colours of both themes, by the names that the page's style sheet uses."""
     names = {"ink": INK, "muted": MUTED, "line": GRID, "paper": PAPER}
     signs = {f"m{index}": look for index, look in enumerate(methods.values())}

@@ -5,7 +5,7 @@ runs. For several environments, there is one panel for each. A figure for a sing
 """
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..analysis.results import Across, Compared
-from .axis_figures import HANDLE, legend_line
 from .curve_figures import draw_method_panel, draw_panel, limits_of, runs_each
-from .drawing import COLUMNS, INK, MUTED, PIXEL, TRUNK, Look, canvas, plain, shortened
+from .drawing import COLUMNS, INK, MUTED, PIXEL, TRUNK, Looks, canvas, legend_line, plain, shortened
 
 MOST_BESIDE = 6  # methods in one row
 
@@ -41,14 +40,14 @@ def sheet_of(width: str) -> Sheet:
     return Sheet(round(COLUMNS[width] / PIXEL), for_papers=True)
 
 
-def draw_paper_figure(panels: Sequence[Compared], looks: Mapping[str, Look], sheet: Sheet = ALONE) -> Figure:
+def draw_paper_figure(panels: Sequence[Compared], looks: Looks, sheet: Sheet = ALONE) -> Figure:
     """Draw the main figure of these comparisons."""
     if len(panels) == 1 and panels[0].drawn and 1 < len(panels[0].curves) <= 2 * MOST_BESIDE:
         return _one_environment(panels[0], looks, sheet)
     return _several(panels, looks, sheet)
 
 
-def _one_environment(compared: Compared, looks: Mapping[str, Look], sheet: Sheet) -> Figure:
+def _one_environment(compared: Compared, looks: Looks, sheet: Sheet) -> Figure:
     names = list(compared.curves)
     rows = 0 if sheet.narrow else -(-len(names) // MOST_BESIDE)
     columns = -(-len(names) // rows) if rows else 1
@@ -76,7 +75,7 @@ def _one_environment(compared: Compared, looks: Mapping[str, Look], sheet: Sheet
         axes.set_title(title, loc="left", color=looks[name].color, fontsize=7.5 if sheet.for_papers else 8.6)
     handles, legend_columns = _legend([compared], {name: looks[name] for name in names}, sheet)
     main.legend(
-        handles=handles, ncols=legend_columns, handlelength=HANDLE, loc="lower left", bbox_to_anchor=(0, 1),
+        handles=handles, ncols=legend_columns, loc="lower left", bbox_to_anchor=(0, 1),
         frameon=False, borderpad=0.2, borderaxespad=0.1, columnspacing=1.6 if not sheet.narrow else 1.0,
     )  # fmt: skip
     if not sheet.for_papers:
@@ -85,7 +84,7 @@ def _one_environment(compared: Compared, looks: Mapping[str, Look], sheet: Sheet
     return figure
 
 
-def _several(panels: Sequence[Compared], looks: Mapping[str, Look], sheet: Sheet) -> Figure:
+def _several(panels: Sequence[Compared], looks: Looks, sheet: Sheet) -> Figure:
     columns = 2 if len(panels) == 4 else max(1, min(3, len(panels)))
     if sheet.narrow:
         columns = 1 if len(panels) < 4 else 2
@@ -112,7 +111,7 @@ def _several(panels: Sequence[Compared], looks: Mapping[str, Look], sheet: Sheet
         place.set_axis_off()
     shown = {name: look for name, look in looks.items() if any(name in compared.curves for compared in panels)}
     handles, legend_columns = _legend(panels, shown, Sheet(width, sheet.for_papers))
-    figure.legend(handles=handles, ncols=legend_columns, handlelength=HANDLE, loc="outside upper left", frameon=False)
+    figure.legend(handles=handles, ncols=legend_columns, loc="outside upper left", frameon=False)
     if not sheet.for_papers:
         _say(figure, panels, "Thin lines: single runs.")
     return figure
@@ -140,9 +139,8 @@ def _same_height(panels: Sequence[Compared], axes: Sequence[Any]) -> None:
 
 def caption_of(panels: Sequence[Compared], others: Sequence[str] = ()) -> str:
     """Return sentences on what the figure shows and how its bands were computed, with `others` between them."""
-    ways = dict.fromkeys(
-        curve.iqm.method for compared in panels for curve in compared.curves.values() if curve.iqm.bounded
-    )
+    curves = [curve.iqm for compared in panels for curve in compared.curves.values()]
+    ways = dict.fromkeys(curve.method for curve in curves if curve.bounded)
     bands = [f"Bands: {'; '.join(ways)}."] if ways else []
     return " ".join(["Thick lines: interquartile mean.", *others, *bands])
 
@@ -173,7 +171,7 @@ def _name_branch(axes: Any, compared: Compared) -> None:
         )  # fmt: skip
 
 
-def _legend(panels: Sequence[Compared], looks: Mapping[str, Look], sheet: Sheet) -> tuple[list[Line2D], int]:
+def _legend(panels: Sequence[Compared], looks: Looks, sheet: Sheet) -> tuple[list[Line2D], int]:
     """Return the legend's lines and the number of columns that fit."""
     handles = [legend_line(look, name) for name, look in looks.items()]
     if any(compared.trunk for compared in panels):

@@ -4,15 +4,14 @@ import math
 
 from fire_rl.training.metric import Metric
 
-from ..analysis.method_results import StabilityGap
 from ..analysis.phases import epoch_at
 from ..analysis.results import Comparison
 from ..analysis.scoring import own_boundaries
 from ..analysis.statistics import Interval
 from . import wording
-from .drawing import DARK, TRUNK, Look
+from .drawing import DARK, TRUNK, Look, Looks
 from .score_figures import Row
-from .sections import Looks, Section, Table, TableRow, columns_in_words, illustrated, rows_figure, ways
+from .sections import Section, Table, TableRow, columns_in_words, illustrated, rows_figure, ways
 
 WITHOUT_EVENT = Look(TRUNK, DARK[TRUNK], "o")  # for branches on which nothing was done
 
@@ -39,9 +38,8 @@ def threshold_section(comparison: Comparison, looks: Looks) -> Section | None:
     epochs = [_epochs_in_words(comparison, reached.median_steps) for _, reached in found]
     if any(epochs):
         columns = (*columns, "epochs")
-        cells = [
-            TableRow(row.method, (*row.cells, said or wording.MISSING)) for row, said in zip(cells, epochs, strict=True)
-        ]
+        both = zip(cells, epochs, strict=True)
+        cells = [TableRow(row.method, (*row.cells, said or wording.MISSING)) for row, said in both]
     title = f"{steps.capitalize()} to the threshold, median"
     figure = illustrated(rows, title, comparison.unit, over_steps=True, least=100.0 if comparison.acts else 1.0)
     notes = (*ways((r.median_steps for _, r in found), "Medians"), *ways((r.share for _, r in found), "Shares"))
@@ -71,13 +69,12 @@ def _threshold_in_words(comparison: Comparison, branches: bool) -> str:
         "not reached it when they ended; they are not left out, but censored at their end. "
         '"Never": less than half of the runs reached it.'
     )
-    already = sum(method.threshold.already for method in comparison.methods if method.threshold)
     if branches:
         text += (
             f" For branches, only evaluations after the branch are used; {comparison.short_unit} are counted from the "
             "beginning of the run."
         )
-    if already:
+    if already := sum(method.threshold.already for method in comparison.methods if method.threshold):
         text += (
             f" {wording.plural(already, 'run')} of {sum(m.n for m in comparison.methods)} had already reached it "
             "before the branch; for these, the first evaluation after the branch that reached it again is shown."
@@ -99,22 +96,21 @@ def gap_section(comparison: Comparison, looks: Looks) -> Section | None:
         )
         for method in comparison.methods if (gap := method.gap_without_event)
     ]  # fmt: skip
-    blank = [(method.method, method.no_gap) for method in comparison.methods if method.no_gap]
+    blank = {method.method: method.no_gap for method in comparison.methods if method.no_gap}
+    told = tuple(f"{name} has no stability gap: {reason}." for name, reason in blank.items())
     if not rows and not (still and blank):
-        told = tuple(f"{name} has no stability gap: {reason}." for name, reason in blank)
         return Section("Stability gap", " ".join(told)) if told else None
     names, shown, gaps, depths = zip(*rows, *still, strict=True)
-    events = [_events(gap) for gap in gaps[: len(rows)]] + ["none"] * len(still)
+    counts = [f"{gap.events:,} of {gap.occurred:,}" if gap.occurred else f"{gap.events:,}" for gap in gaps[: len(rows)]]
+    said = columns_in_words([[gap.depth] for gap in gaps], metric)
     cells = tuple(
         TableRow(name, (
             name, many, str(gap.depth.n), depth, wording.percent(gap.share), wording.step_interval(gap.duration),
             wording.percent(gap.regained), wording.amounts(gap.area),
         ))
-        for name, many, gap, (depth,) in zip(
-            names, events, gaps, columns_in_words([[gap.depth] for gap in gaps], metric), strict=True
-        )
+        for name, many, gap, (depth,) in zip(names, [*counts, *["none"] * len(still)], gaps, said, strict=True)
     )  # fmt: skip
-    cells += tuple(TableRow(name, (name, *[wording.MISSING] * 7)) for name, _ in blank)
+    cells += tuple(TableRow(name, (name, *[wording.MISSING] * 7)) for name in blank)
     columns = (
         "method", "evaluated events", "runs", f"depth{metric.words.removeprefix(metric.name)}",
         f"share of {metric.name}", f"{comparison.short_unit} until regained", "regained",
@@ -130,43 +126,32 @@ def gap_section(comparison: Comparison, looks: Looks) -> Section | None:
         *ways((gap.duration for gap in gaps), f"{comparison.short_unit.capitalize()} until regained"),
         *ways((gap.regained for gap in gaps), "Share of events regained"),
         *ways((gap.area for gap in gaps), "Area"),
+        *told,
     )
-    notes += tuple(f"{name} has no stability gap: {reason}." for name, reason in blank)
-    text, table = _gaps_in_words(metric, bool(still), _begins(comparison)), Table("Stability gaps", columns, cells)
+    begins = any(own_boundaries(run.run) for method in comparison.own for run in method.runs)
+    text, table = _gaps_in_words(metric, bool(still), begins), Table("Stability gaps", columns, cells)
     return Section("Stability gap", text, (figure,), (table,), notes)
-
-
-def _begins(comparison: Comparison) -> bool:
-    return any(own_boundaries(run.run) for method in comparison.own for run in method.runs)
 
 
 def _gaps_in_words(metric: Metric, still: bool, phases: bool) -> str:
     falls, below, lower = (
         wording.by_direction(metric, *words) for words in (("falls", "rises"), ("below", "above"), ("lower", "higher"))
     )
-    text = ""
-    if phases:
-        text = (
-            "Here, the beginning of each phase of the data counts as an event for every method. Whether the value "
-            "is regained is judged only after updates on the new phase. "
-        )
-    text += (
-        f"How far the {metric.name} {falls} {below} its value just before an event, and when it is regained, "
-        "at most until the next event. Only events with an evaluation right before them and another one later, before "
-        "the next event, are used; they may not be typical of the others. Each small dot is an event. "
-        f"A change between two evaluations is not seen: if the {metric.name} after the event is not {lower} than the "
-        "one before, depth and duration are 0. "
-        f"The area lies between the {metric.name} just before the event and the curve, until it is regained, or else "
-        "until the next event or the end; it says how much the event cost in all. "
+    of_phases = (
+        "Here, the beginning of each phase of the data counts as an event for every method. Whether the value is "
+        "regained is judged only after updates on the new phase. "
+    )
+    text = (
+        f"How far the {metric.name} {falls} {below} its value just before an event, and when it is regained, at most "
+        "until the next event. Only events with an evaluation right before them and another one later, before the next "
+        "event, are used; they may not be typical of the others. Each small dot is an event. A change between two "
+        f"evaluations is not seen: if the {metric.name} after the event is not {lower} than the one before, depth and "
+        f"duration are 0. The area lies between the {metric.name} just before the event and the curve, until it is "
+        "regained, or else until the next event or the end; it says how much the event cost in all. "
         f'"Never": the {metric.name} was regained before the next event or the end in less than half of the events.'
     )
-    if still:
-        text += (
-            ' "Nothing done": the same measure at the branch of runs in which nothing was done, which shows how large '
-            "it is from the noise of evaluations alone."
-        )
-    return text
-
-
-def _events(gap: StabilityGap) -> str:
-    return f"{gap.events:,} of {gap.occurred:,}" if gap.occurred else f"{gap.events:,}"
+    nothing_done = (
+        ' "Nothing done": the same measure at the branch of runs in which nothing was done, which shows how large it '
+        "is from the noise of evaluations alone."
+    )
+    return (of_phases if phases else "") + text + (nothing_done if still else "")

@@ -1,4 +1,4 @@
-"""The report's sections on the runs themselves: events, measures of plasticity, wall time, and a table of all runs."""
+"""The report's sections on the runs: published results, events, measures of plasticity, wall time, and all runs."""
 
 import math
 import os
@@ -11,14 +11,38 @@ from ..analysis.records import EventRecord, NetworkChange
 from ..analysis.results import Comparison
 from . import wording
 from .curve_figures import draw_measure
-from .drawing import page_image
-from .sections import Illustration, Looks, Section, Table, TableRow
+from .drawing import Looks, page_image
+from .sections import Illustration, Section, Table, TableRow
 
 
 def run_sections(comparison: Comparison, looks: Looks) -> list[Section]:
     """Return the sections on the runs of a comparison."""
-    found = (_events(comparison), _measures(comparison, looks), _cost(comparison), _runs(comparison))
-    return [section for section in found if section]
+    found = (_published(comparison), _events(comparison), _measures(comparison, looks), _cost(comparison))
+    return [*(section for section in found if section), _runs(comparison)]
+
+
+def _published(comparison: Comparison) -> Section | None:
+    """Return the section on published results: their files, seeds and numbers of evaluations."""
+    methods = [(method, method.published) for method in comparison.methods if method.published]
+    if not methods:
+        return None
+    rows = []
+    for method, file in methods:
+        steps = [run.steps for run in method.runs]
+        last = [float(run.values[-1]) for run in method.runs]
+        rows.append(TableRow(method.method, (
+            method.method, str(len(method.runs)), wording.ranges(run.run.seed for run in method.runs),
+            wording.plural(min(map(len, steps)), "evaluation"), f"{max(each[-1] for each in steps):,.0f}",
+            wording.in_unit(sum(last) / len(last), comparison.metric), str(wording.place(file)),
+        )))  # fmt: skip
+    columns = ("method", "n", "seeds", "per seed", "last step", "mean at the last step", "file")
+    text = (
+        "These results were made by others. They were read from the files below and are shown up to the last step of "
+        "the runs here. They share no trunk, and perhaps not all settings, with the runs here, so differences to them "
+        "are not computed: compare the intervals, and read the notes on the differences in protocol."
+    )
+    table = Table("Published results", columns, tuple(rows), words=(2, 3, 6))
+    return Section("Published results", text, (), (table,))
 
 
 def _events(comparison: Comparison) -> Section | None:

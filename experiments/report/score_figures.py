@@ -13,7 +13,7 @@ from fire_rl.training.metric import Metric
 
 from ..analysis.method_results import Profile
 from ..analysis.statistics import Interval
-from .drawing import GRID, INK, MUTED, PAPER, WIDTH, Look, canvas, printed_in, shortened
+from .drawing import GRID, INK, MUTED, PAPER, WIDTH, Look, Looks, canvas, printed_in, shortened
 from .wording import by_direction
 
 ROW = 40  # pixels
@@ -43,7 +43,7 @@ def draw_rows(
     figure, (axes,) = canvas(WIDTH, ROW * len(rows) + 50)
     if line is not None:
         axes.axvline(line, color=MUTED, linewidth=1, zorder=1)
-    _limit(axes, rows, line, limits, least)
+    axes.set_xlim(*(limits or _limits(rows, line, least)))
     for place, row in enumerate(rows):
         _draw_row(axes, place, row)
     axes.set_ylim(len(rows) - 0.45, -0.62)
@@ -59,16 +59,14 @@ def draw_rows(
     return figure
 
 
-def draw_profiles(profiles: Mapping[str, Profile], looks: Mapping[str, Look], metric: Metric) -> Figure:
+def draw_profiles(profiles: Mapping[str, Profile], looks: Looks, metric: Metric) -> Figure:
     """Draw the share of runs that did better than each score; a higher curve is better."""
     figure, (axes,) = canvas(WIDTH, 260)
     for name, profile in profiles.items():
-        look, share = looks[name], profile.share
+        look, share, taus = looks[name], profile.share, profile.taus
         if share.bounded:
-            axes.fill_between(
-                profile.taus, share.low, share.high, color=look.color, alpha=0.08, linewidth=0, step="post"
-            )
-        axes.step(profile.taus, share.value, where="post", color=look.color, linewidth=1.8, linestyle=look.dashes)
+            axes.fill_between(taus, share.low, share.high, color=look.color, alpha=0.08, linewidth=0, step="post")
+        axes.step(taus, share.value, where="post", color=look.color, linewidth=1.8, linestyle=look.dashes)
     beyond = by_direction(metric, "above", "below")
     axes.set(xlabel=f"final {metric.words}", ylabel=f"share of runs {beyond} it", ylim=(-0.03, 1.03))
     printed_in(metric, axes.xaxis)
@@ -76,13 +74,8 @@ def draw_profiles(profiles: Mapping[str, Profile], looks: Mapping[str, Look], me
     return figure
 
 
-def _limit(
-    axes: Any, rows: Sequence[Row], line: float | None, limits: tuple[float, float] | None, least: float
-) -> None:
-    """Set horizontal limits that contain all finite values, with a margin on each side."""
-    if limits:
-        axes.set_xlim(*limits)
-        return
+def _limits(rows: Sequence[Row], line: float | None, least: float) -> tuple[float, float]:
+    """Return horizontal limits that contain all finite values, with a margin on each side."""
     shown = [
         value
         for row in rows
@@ -92,7 +85,7 @@ def _limit(
     shown += [] if line is None else [line]
     low, high = (min(shown), max(shown)) if shown else (0.0, 1.0)
     room = max(least, 0.04 * (high - low) or max(abs(high), 1.0) * 0.1)
-    axes.set_xlim(low - room, high + room)
+    return low - room, high + room
 
 
 def _draw_row(axes: Any, place: int, row: Row) -> None:

@@ -1,18 +1,18 @@
 """The report's sections on scores: learning curves, final scores and areas, and performance profiles."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fire_rl.training.metric import Metric
 
-from ..analysis.method_results import Aggregates, MethodResults
+from ..analysis.method_results import Aggregates
 from ..analysis.results import Compared, Comparison
 from . import wording
 from .contrast_section import contrast_section
 from .curve_figures import draw_curves, draw_method, limits_of
-from .drawing import WIDTH, page_image
+from .drawing import WIDTH, Looks, page_image
 from .recovery import gap_section, threshold_section
 from .score_figures import draw_profiles
-from .sections import Illustration, Looks, Section, Table, TableRow, columns_in_words, rows_figure, ways
+from .sections import Illustration, Section, Table, TableRow, columns_in_words, rows_figure, ways
 
 AGGREGATES = (("iqm", "IQM"), ("mean", "Mean"), ("median", "Median"))
 NARROW, LOW, WIDE = (WIDTH, 290), (WIDTH, 225), (900, 400)
@@ -87,15 +87,16 @@ def _scores(compared: Compared, looks: Looks) -> Section | None:
     figures, tables = [], []
     for what, title, xlabel in (("final", f"Final {metric.name}", metric.words), ("area", area, over_steps)):
         runs = {m.method: [getattr(run, what) for run in m.finished] for m in scored}
-        found = [(m.method, looks[m.method], getattr(m, what).iqm) for m in scored]
-        figures.append(rows_figure(found, f"{title}, IQM", xlabel, metric, runs))
-        tables.append(_aggregates(title + metric.words.removeprefix(metric.name), scored, what, metric))
+        found = {m.method: getattr(m, what) for m in scored}
+        figure, table = figure_and_table(title, xlabel, compared, looks, found, runs)
+        figures.append(figure)
+        tables.append(table)
     notes = ways(getattr(m, what).iqm for m in scored for what in ("final", "area"))
     if alone and any(method.n <= 4 for method in scored):
         notes += ("The IQM of three runs or fewer is their mean, and that of four runs is their median.",)
-    normalised = [method for method in scored if method.normalised]
+    normalised = {method.method: method.normalised for method in scored if method.normalised}
     if normalised:
-        tables.append(_aggregates("Final score, normalised", normalised, "normalised"))
+        tables.append(_table("Final score, normalised", compared, normalised))
     title = f"Final {metric.name if alone else 'score'} and area under the curve"
     return Section(title, _scores_in_words(compared, bool(normalised)), tuple(figures), tuple(tables), notes)
 
@@ -122,18 +123,21 @@ def _scores_in_words(compared: Compared, normalised: bool) -> str:
     return text
 
 
-def _aggregates(caption: str, methods: Sequence[MethodResults], what: str, metric: Metric | None = None) -> Table:
-    return aggregates_table(caption, methods, [getattr(method, what) for method in methods], metric)
+def figure_and_table(
+    title: str, xlabel: str, compared: Compared, looks: Looks, found: Mapping[str, Aggregates],
+    runs: Mapping[str, Sequence[float]], line: float | None = None,
+) -> tuple[Illustration, Table]:  # fmt: skip
+    """Return the figure and the table of a score for each method in `found`; `runs` are drawn as dots."""
+    metric, rows = compared.metric, [(name, looks[name], each.iqm) for name, each in found.items()]
+    figure = rows_figure(rows, f"{title}, IQM", xlabel, metric, runs, line=line)
+    return figure, _table(title + metric.words.removeprefix(metric.name), compared, found, metric)
 
 
-def aggregates_table(
-    caption: str, methods: Sequence[MethodResults], found: Sequence[Aggregates], metric: Metric | None = None
-) -> Table:
-    """Return a table with IQM, mean and median of a score for each method."""
-    said = columns_in_words([[scores.iqm, scores.mean, scores.median] for scores in found], metric)
+def _table(caption: str, compared: Compared, found: Mapping[str, Aggregates], metric: Metric | None = None) -> Table:
+    said = columns_in_words([[scores.iqm, scores.mean, scores.median] for scores in found.values()], metric)
     rows = tuple(
-        TableRow(method.method, (method.method, wording.runs_and_diverged(method, scores.iqm), *cells))
-        for method, scores, cells in zip(methods, found, said, strict=True)
+        TableRow(name, (name, wording.runs_and_diverged(compared.method(name), scores.iqm), *cells))
+        for (name, scores), cells in zip(found.items(), said, strict=True)
     )
     return Table(caption, ("method", "n", *(title for _, title in AGGREGATES)), rows)
 

@@ -7,10 +7,8 @@ from fire_rl.training.metric import Metric
 
 from ..analysis.statistics import Band, Interval
 from . import wording
-from .drawing import Look, PageImage, page_image
+from .drawing import Look, Looks, PageImage, page_image
 from .score_figures import Row, draw_rows
-
-Looks = Mapping[str, Look]
 
 
 @dataclass(frozen=True)
@@ -110,12 +108,12 @@ def illustrated(
 
 
 def columns_in_words(
-    intervals: Sequence[Sequence[Interval]], metric: Metric | None = None, difference: bool = False, most: int = 4
+    rows: Sequence[Sequence[Interval | None]], metric: Metric | None = None, difference: bool = False, most: int = 4
 ) -> list[list[str]]:
-    """Return intervals of one unit as text, row by row, all with equally many decimals."""
-    printed = [[wording.printed(found, metric) for found in row] for row in intervals]
-    places = min(most, wording.decimals([found for row in printed for found in row]))
-    return [[wording.interval(found, places, difference) for found in row] for row in printed]
+    """Return intervals of one unit as text, row by row, all with equally many decimals; a dash for None."""
+    printed = [[one and wording.printed(one, metric) for one in row] for row in rows]
+    places = min(most, wording.decimals(one for row in printed for one in row if one))
+    return [[wording.interval(one, places, difference) if one else wording.MISSING for one in row] for row in printed]
 
 
 def ways(found: Iterable[Interval | Band | None], what: str = "Intervals") -> tuple[str, ...]:

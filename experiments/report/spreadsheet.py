@@ -5,15 +5,15 @@ import io
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from fire_rl.training.durable import write_durably
 
-from ..analysis.method_results import RunScores
+from ..analysis.method_results import Curve, MethodResults, RunScores
 from ..analysis.phases import PhaseMatrix
-from ..analysis.results import Axis, Results
-from .plotted import POINT, points_of
+from ..analysis.results import Axis, Compared, Contrast, Results
+from ..analysis.statistics import Band, Interval
 from .wording import ended
 
 OF_A_RUN = (
@@ -23,6 +23,14 @@ OF_A_RUN = (
 
 OF_A_PHASE = ("phase", "step", "at_event", "mean", "lowest", "highest", "n")
 IN_PHASES = {"mean_over_phases": "mean", "forgetting": "forgetting"}
+
+POINT = ("against", "figure", "statistic", "seed", "x", "at_event", "value", "low", "high", "n", "interval")
+"""Columns: `against` is the second method of a difference; `figure` is what the figure shows; `statistic` is IQM, mean,
+median, share, or a single run with its `seed`; `x` is the step, or the score in a profile; `at_event` is "before" for
+the value just before an event."""
+
+Point = tuple[object, ...]
+AGGREGATES = {"iqm": "IQM", "mean": "mean", "median": "median"}
 
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet may read text that begins so as a formula
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)  # a number is not a formula
@@ -76,7 +84,7 @@ def write_curves(results: Results, path: Path) -> Path:
     everything = [*results.across, *results.comparisons]
     rows = (
         [*_first(results, each.agent, each.where, method), *each.place, *point]
-        for each in everything for method, point in points_of(each, results.options.spelled)
+        for each in everything for method, point in _points(each, results.options.spelled)
     )  # fmt: skip
     return _write(path, ("agent", "where", "method", "label", *columns_of(results.axes), *POINT), rows)
 
@@ -125,3 +133,75 @@ def _from(folder: Path, run: Path) -> Path:
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
+
+
+# The points of the figures
+
+
+def _points(compared: Compared, spelled: Callable[[str], str]) -> Iterator[tuple[str, Point]]:
+    for method in compared.methods:
+        for point in _of_method(method, single_runs=method.method in compared.drawn):
+            yield method.method, point
+    for contrast in compared.contrasts:
+        for point in _of_contrast(contrast, spelled(contrast.against)):
+            yield contrast.method, point
+
+
+def _of_method(method: MethodResults, single_runs: bool) -> Iterator[Point]:
+    if method.curve:
+        yield from _curve(method.curve)
+    for run in method.runs if single_runs else ():
+        yield from _run(run)
+    scores = {"final": method.final, "area": method.area, "final, normalised": method.normalised}
+    scores |= {"mean over phases": method.over_phases, "forgetting": method.forgetting}
+    scores |= {f"final, {name}": found for name, found in method.also.items()}
+    for figure, found in scores.items():
+        if found:
+            yield from (_interval(figure, name, getattr(found, key)) for key, name in AGGREGATES.items())
+    if method.profile:
+        yield from _band("performance profile", "share", method.profile.taus.tolist(), method.profile.share)
+    if method.threshold:
+        yield _interval("threshold reached", "share", method.threshold.share)
+        yield _interval("steps to the threshold", "Kaplan-Meier median", method.threshold.median_steps)
+    for what, gap in (("stability gap", method.gap), ("stability gap, nothing done", method.gap_without_event)):
+        statistics = {"depth": "mean", "duration": "Kaplan-Meier median", "regained": "share", "area": "mean"}
+        for name, statistic in statistics.items() if gap else ():
+            yield _interval(f"{what}, {name}", statistic, getattr(gap, name))
+    for curve in (*method.measures, *method.also_curves):
+        figure = f"{curve.network}/{curve.measure}" if curve.network else curve.measure
+        for step, value, low, high in zip(curve.steps, curve.mean, curve.low, curve.high, strict=True):
+            yield (None, figure, "mean", None, step, None, value, low, high, curve.n, "lowest and highest run")
+
+
+def _curve(curve: Curve) -> Iterator[Point]:
+    for key, name in AGGREGATES.items():
+        for step, before in curve.before.items():
+            found: Interval = getattr(before, key)
+            yield _interval("learning curve", name, found, step, "before")
+        yield from _band("learning curve", name, curve.steps.tolist(), getattr(curve, key))
+
+
+def _run(run: RunScores) -> Iterator[Point]:
+    seed = run.run.seed
+    for step, value in run.before.items():
+        yield (None, "learning curve", "run", seed, step, "before", value, None, None, 1, None)
+    for step, value in zip(run.steps.tolist(), run.values.tolist(), strict=True):
+        yield (None, "learning curve", "run", seed, step, None, value, None, None, 1, None)
+
+
+def _of_contrast(contrast: Contrast, against: str) -> Iterator[Point]:
+    for figure, score in (("final", contrast.final), ("area", contrast.area)):
+        yield (against, *_interval(f"difference, {figure}", "IQM", score.iqm)[1:])
+        yield (against, *_interval(f"difference, {figure}", "mean", score.mean)[1:])
+        yield (against, *_interval(f"probability of improvement, {figure}", "share", score.improvement)[1:])
+    for value in contrast.trunk_differences:
+        yield (against, "difference, final", "trunk", None, None, None, value, None, None, 1, None)
+
+
+def _band(figure: str, statistic: str, places: list[float], band: Band) -> Iterator[Point]:
+    for x, value, low, high in zip(places, band.value, band.low, band.high, strict=True):
+        yield (None, figure, statistic, None, x, None, value, low, high, band.n, band.method)
+
+
+def _interval(figure: str, statistic: str, found: Interval, x: float | None = None, event: str | None = None) -> Point:
+    return (None, figure, statistic, None, x, event, found.value, found.low, found.high, found.n, found.method)

@@ -1,7 +1,7 @@
-"""Formats numbers, intervals, runs and metrics as text for the report."""
+"""Formats numbers, intervals, runs, schedules and metrics as text for the report."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from matplotlib.ticker import EngFormatter
 
 from fire_rl.training.metric import Metric
 
+from ..analysis.labels import WHEN
 from ..analysis.method_results import MethodResults
 from ..analysis.records import Run
 from ..analysis.results import Compared
@@ -149,6 +150,37 @@ def how_many_ended(runs: Sequence[Run]) -> str:
     """Return text such as "5 finished and 1 diverged of 6"."""
     finished, diverged = sum(run.finished for run in runs), sum(run.diverged is not None for run in runs)
     return f"{finished} finished{f' and {diverged} diverged' if diverged else ''} of {len(runs)}"
+
+
+def schedules_in_words(compared: Iterable[Compared]) -> str:
+    """Return text such as "fire, reset once, at step 5,000; redo every 1,000 updates"; empty without events."""
+    methods: dict[str, dict[str, None]] = {}
+    for each in compared:
+        for method in each.own:
+            for run in method.runs:
+                methods.setdefault(method.method, {}).update(dict.fromkeys(_schedule(run.run)))
+    named: dict[str, list[str]] = {}
+    for name, found in methods.items():
+        if found:
+            named.setdefault(" or ".join(found), []).append(name)
+    return "; ".join(f"{', '.join(names)} {words}" for words, names in named.items())
+
+
+def _schedule(run: Run) -> Iterator[str]:
+    every, at, when = map(run.schedule.get, WHEN)
+    acts = sorted(set(at or ()))
+    begins = [step for step in run.phase_starts if step < run.steps]
+    if begins and acts == begins and not every and not when:  # as published: at each boundary
+        once = f"once, at step {begins[0]:,}, where the second phase begins"
+        yield once if len(begins) == 1 else f"where each phase but the first begins, {len(begins)} times"
+        return
+    steps = [f"{step:,}" for step in acts]
+    parts = [f"every {every:,} updates"] if every else []
+    parts += [f"{'once, ' * (not every and not when)}at step {steps[0]}"] if len(steps) == 1 else []
+    parts += [f"at steps {', '.join(steps)}"] if len(steps) > 1 else []
+    parts += [f"whenever {' or '.join(when)}"] if when else []
+    if parts:
+        yield " and ".join(parts)
 
 
 def place(path: Path) -> Path:

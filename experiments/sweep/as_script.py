@@ -92,14 +92,9 @@ submit report report --dependency="afterany$(printf ':%s' "${{all[@]}}")"
 
 
 def script_of(
-    jobs: Sequence[Job],
-    style: Format,
-    folder: Path,
-    threads: int,
-    memory: float,
-    arguments: Sequence[str],
+    jobs: Sequence[Job], style: Format, folder: Path, threads: int, memory: float, arguments: Sequence[str],
     reporting: Sequence[str] = (),
-) -> str:
+) -> str:  # fmt: skip
     """Return the script. `arguments` (of compare.py) stand at its top; `reporting` are arguments for the report."""
     numbers = {job.folder: number for number, job in enumerate(jobs)}
     report = shlex.join([*launch("compare"), "--report-only", str(folder), "--dir", str(folder), *reporting])

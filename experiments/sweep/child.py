@@ -21,9 +21,7 @@ SET_PARENT_DEATH_SIGNAL = 1  # prctl(2)
 LIBC = ctypes.CDLL(None)  # loaded here: between fork and exec, another thread might hold the loader's lock
 
 
-def start(
-    job: Job, environment: Mapping[str, str] | None = None, directory: Path | None = None
-) -> "subprocess.Popen[bytes]":
+def start(job: Job, environment: Mapping[str, str] = {}, directory: Path | None = None) -> "subprocess.Popen[bytes]":
     """Begin the run, or resume it if its folder already holds a run.
 
     The process has its own session, so that Ctrl-C reaches only the comparison. It gets SIGTERM if its parent dies.
@@ -39,7 +37,7 @@ def start(
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=directory,
-            env=os.environ | dict(environment or {}),
+            env={**os.environ, **environment},
             start_new_session=True,
             preexec_fn=partial(_stop_with_parent, os.getpid()),
         )

@@ -59,14 +59,9 @@ class Sweep:
 
     def state(self, job: Job) -> str:
         """Return the state of a run in one word or two, such as "running" or "no trunk"."""
-        if job.folder in self.failed:
-            return "failed"
-        if job.folder in self.finished:
-            return "finished"
-        if job.folder in self.diverged:
-            return "diverged"
-        if job.folder in self.running:
-            return "stopping" if self.stopping else "running"
+        for state in ("failed", "finished", "diverged", "running"):
+            if job.folder in getattr(self, state):
+                return "stopping" if state == "running" and self.stopping else state
         return "no trunk" if self.without_trunk(job) else "waiting"
 
     def without_trunk(self, job: Job) -> str | None:
@@ -83,11 +78,8 @@ class Sweep:
 
     def ready(self) -> list[Job]:
         """Return the runs that can begin now."""
-        return [
-            job
-            for job in self.jobs
-            if self.state(job) == "waiting" and (job.trunk is None or job.trunk in self.finished)
-        ]
+        can_begin = {None, *self.finished}  # None is the trunk of runs that are no branches
+        return [job for job in self.jobs if self.state(job) == "waiting" and job.trunk in can_begin]
 
     @property
     def complete(self) -> bool:
@@ -115,12 +107,9 @@ def look(jobs: Sequence[Job], retry: bool) -> Sweep:
 
 
 def conduct(
-    sweep: Sweep,
-    pool: Pool,
-    show: Callable[[Sweep], None] = lambda sweep: None,
-    stop_requested: Callable[[], bool] = lambda: False,
-    finished: Callable[[Job], None] = lambda job: None,
-) -> None:
+    sweep: Sweep, pool: Pool, show: Callable[[Sweep], None] = lambda sweep: None,
+    stop_requested: Callable[[], bool] = lambda: False, finished: Callable[[Job], None] = lambda job: None,
+) -> None:  # fmt: skip
     """Run all runs that have no result yet, until each has one or has failed, or until a stop is requested."""
     while True:
         if stop_requested() and not sweep.stopping:
@@ -151,7 +140,6 @@ def _start(sweep: Sweep, pool: Pool) -> None:
 
 
 def _settle(sweep: Sweep, ending: Ending, finished: Callable[[Job], None]) -> None:
-    """Set the state of the run whose process has ended."""
     job = ending.job
     sweep.running.discard(job.folder)
     if ending.code == 0 and state_of(job) == "finished":

@@ -22,7 +22,6 @@ def say_endings(sweep: Sweep) -> None:
 
 
 def _say_failures(sweep: Sweep) -> None:
-    """Print which runs failed, with the last lines of their logs."""
     for job in sweep.jobs:
         failure = sweep.failed.get(job.folder)
         if failure is None:
@@ -35,7 +34,6 @@ def _say_failures(sweep: Sweep) -> None:
 
 
 def _say_emptied(sweep: Sweep) -> None:
-    """Print which trunks cannot be branched from any more."""
     for trunk in [job for job in sweep.jobs if job.folder in sweep.emptied]:
         waiting = ", ".join(branch.name for branch in _without_trunk(sweep, trunk))
         print(
@@ -46,7 +44,6 @@ def _say_emptied(sweep: Sweep) -> None:
 
 
 def _say_divergences(sweep: Sweep) -> None:
-    """Print which runs diverged, where and in which quantity, and what may help."""
     for job, divergence in [(job, sweep.diverged[job.folder]) for job in sweep.jobs if job.folder in sweep.diverged]:
         waiting = ", ".join(branch.name for branch in _without_trunk(sweep, job))
         print(f"\n{job.name} diverged {divergence.said}" + (f"; {waiting} cannot branch from it" if waiting else ""))

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,8 +17,19 @@ from fire_rl.training.memory import keep_large_blocks
 from fire_rl.training.settings import flag
 from fire_rl.training.work import Rates, Weight
 
-from .grid import Grid, Job, asked_for, kind_of
-from .weights import Disk, disk_of, memory_of_a_run
+from .grid import TRUNK, Grid, Job, asked_for, kind_of
+
+PROCESS = 1e9  # bytes of memory that a run's process needs besides its replay and data
+
+
+@dataclass(frozen=True)
+class Disk:
+    """The disk space of a comparison in bytes, without metrics and pictures, which are small."""
+
+    everything: float  # all runs, with all replays kept
+    trunks: float  # all trunks
+    policies: float  # all other runs, if their replays are not kept
+    largest: float  # the largest run that is not a trunk, with its replay
 
 
 def weigh_and_time(grid: Grid, timed: bool) -> tuple[dict[str, Weight], dict[str, Rates]]:
@@ -44,12 +55,9 @@ def weigh_and_time(grid: Grid, timed: bool) -> tuple[dict[str, Weight], dict[str
 
 
 def say_plan(
-    jobs: Sequence[Job],
-    states: Mapping[Path, str],
-    weights: Mapping[str, Weight],
-    rates: Mapping[str, Rates],
+    jobs: Sequence[Job], states: Mapping[Path, str], weights: Mapping[str, Weight], rates: Mapping[str, Rates],
     slots: int | None,
-) -> None:
+) -> None:  # fmt: skip
     """Print every run with its command line, then the cost of all of them.
 
     Without `rates`, as on a GPU, the time is not estimated. `slots` is None on a cluster, which decides itself how many
@@ -63,9 +71,8 @@ def say_plan(
     counts = Counter(states.values())
     also = f", {counts['failed']} failed, which --retry runs again" if counts["failed"] else ""
     also += "".join(f", {counts[state]} {state}" for state in ("diverged", "no trunk") if counts[state])
-    print(
-        f"\n{len(jobs)} runs, {counts['finished']} of them finished{also}; to do: {steps:,} steps, {updates:,} updates"
-    )
+    done = f"{counts['finished']} of them finished{also}"
+    print(f"\n{len(jobs)} runs, {done}; to do: {steps:,} steps, {updates:,} updates")
     branches = [job for job in jobs if job.trunk]
     share = sum(job.stop - job.start for job in jobs) / max(1, sum(job.stop for job in branches))
     if branches and share < 1:
@@ -83,12 +90,9 @@ def say_plan(
     replays = any(weight.replay for weight in weights.values())
     each = f"memory: up to {size(memory)} per run" + (", including its replay" if replays else "")
     print(each + (f"; {size(slots * memory)} for {slots} runs at once" if slots else ""))
-    if not replays:
-        print(f"disk: {size(disk_of(jobs, weights).everything)} for all runs, all of it kept")
-        return
-    keep_replay = all(weight.settings.keep_replay for weight in weights.values())
-    for line in disk_in_words(disk_of(jobs, weights), slots, keep_replay):
-        print(line)
+    disk, keep_replay = disk_of(jobs, weights), all(weight.settings.keep_replay for weight in weights.values())
+    everything = f"disk: {size(disk.everything)} for all runs, all of it kept"
+    print("\n".join(disk_in_words(disk, slots, keep_replay) if replays else [everything]))
 
 
 def _of_each_place(jobs: Sequence[Job], left: Sequence[Job], rates: Mapping[str, Rates]) -> Iterator[str]:
@@ -142,3 +146,44 @@ def _rest(job: Job) -> Job:
         return job
     share = (job.stop - reached) / (job.stop - job.start)
     return replace(job, start=reached, updates=round(share * job.updates))
+
+
+# Memory and disk space, of which replays are the largest part
+
+
+def memory_of_a_run(weights: Mapping[str, Weight]) -> float:
+    """Return the bytes of memory that the largest run needs if its replay and its data are on the CPU."""
+    return max(weight.replay + weight.memory for weight in weights.values()) + PROCESS
+
+
+def disk_of(jobs: Sequence[Job], weights: Mapping[str, Weight]) -> Disk:
+    """Return the disk space of all runs when they are finished."""
+    sizes = {job.folder: _size(job, weights[job.kind]) for job in jobs}
+    others = [job for job in jobs if job.method != TRUNK]
+    return Disk(
+        everything=sum(sizes.values()),
+        trunks=sum(sizes[job.folder] for job in jobs if job.method == TRUNK),
+        policies=sum(len(_lasting(job, weights[job.kind])) * weights[job.kind].checkpoint for job in others),
+        largest=max(sizes[job.folder] for job in others),
+    )
+
+
+def _size(job: Job, weight: Weight) -> float:
+    """Return the bytes of a run's checkpoints and of the transitions that they need.
+
+    The transitions of its trunk cost a branch nothing: they are links to the trunk's files.
+    """
+    settings = weight.settings
+    before = job.stop - settings.checkpoint_every
+    checkpoints = _lasting(job, weight) | ({before} if before > job.start else set())
+    needed, end = 0, job.start // weight.steps_of_a_transition
+    for step in sorted(checkpoints):
+        last = step // weight.steps_of_a_transition
+        needed += last - min(last, max(end, last - weight.transitions))
+        end = last
+    return needed * weight.replay / weight.transitions + len(checkpoints) * weight.checkpoint
+
+
+def _lasting(job: Job, weight: Weight) -> set[int]:
+    """Return the steps of the checkpoints that are never deleted."""
+    return {job.stop, *(step for step in weight.settings.checkpoint_at if job.start < step < job.stop)}

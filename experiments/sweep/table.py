@@ -4,7 +4,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from types import TracebackType
 
 from rich.console import Console
 from rich.live import Live
@@ -43,9 +42,7 @@ class LiveTable:
             self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._live:
             self._live.stop()
 
@@ -71,8 +68,7 @@ class LiveTable:
         """Return how many runs have each state, and how long the rest will take at the speed so far."""
         counts = Counter(states.values())
         text = f"{counts['finished']} of {len(sweep.jobs)} runs finished"
-        others = [f"{counts[state]} {state}" for state in STATES if counts[state] and state != "finished"]
-        text = ", ".join([text, *others])
+        text += "".join(f", {counts[state]} {state}" for state in STATES if counts[state] and state != "finished")
         live = [job for job in sweep.jobs if states[job.name] not in ("failed", "no trunk", "diverged")]
         left = sum(job.stop - min(self._progress[job.name].step, job.stop) for job in live)
         done = sum(job.stop - job.start for job in live) - left
@@ -82,11 +78,8 @@ class LiveTable:
         then, before = self._began
         if left and done > before and now - then > 30 and not sweep.stopping:
             text += f"; about {duration_in_words((now - then) / (done - before) * left)} left"
-        return (
-            f"stopping; each run writes a checkpoint first; Ctrl-C again ends them at once: {text}"
-            if sweep.stopping
-            else text
-        )
+        stopping = "stopping; each run writes a checkpoint first; Ctrl-C again ends them at once: "
+        return stopping + text if sweep.stopping else text
 
     def _say(self, sweep: Sweep, states: Mapping[str, str], summary: str) -> None:
         for job in sweep.jobs:
@@ -99,13 +92,9 @@ class LiveTable:
 
 
 def table_of(
-    sweep: Sweep,
-    states: Mapping[str, str],
-    progress: Mapping[str, Standing],
-    where: Callable[[Job], str | None],
-    summary: str,
-    rows: int,
-) -> Table:
+    sweep: Sweep, states: Mapping[str, str], progress: Mapping[str, Standing], where: Callable[[Job], str | None],
+    summary: str, rows: int,
+) -> Table:  # fmt: skip
     """Return a table with a row for each run, up to `rows` of them; those that need attention come first."""
     table = Table(caption=summary, caption_justify="left", expand=True, box=None, pad_edge=False)
     reader = sweep.jobs[0].reader
@@ -119,8 +108,7 @@ def table_of(
     table.add_column("", ratio=1)
     for name in ("step", metric.name, "updates/s"):
         table.add_column(name, justify="right", no_wrap=True)
-    ranks = list(STATES)
-    jobs = sorted(sweep.jobs, key=lambda job: ranks.index(states[job.name]))
+    jobs = sorted(sweep.jobs, key=lambda job: list(STATES).index(states[job.name]))
     for job in jobs[:rows]:
         at, state = progress[job.name], states[job.name]
         machine = where(job)

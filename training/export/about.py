@@ -1,20 +1,26 @@
 """The metadata of an exported file: the environment, its spaces, how the policy was trained, and its score."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from fire_rl import __version__
+from fire_rl import __version__, envs
+from fire_rl.place import called
 
 from ..card import Score, is_card, read_record
 from ..checkpoint import read_manifest
 from ..durable import Damaged
+from ..evaluate import Evaluation
 from ..files import read_json
 from ..learners import CONFIG_BYTES, name_of
 from ..lines import Divergence, EvaluationLine, Line
 from ..policy import Policy
-from .score import score_of
+
+RESAMPLES = 10_000
+TOGETHER = 16  # environments that are stepped together, at most
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -80,9 +86,31 @@ def last_score(policy: Policy) -> Score | None:
         return read_record(policy.run).score
     lines = [line for line in evaluations(policy) if line.steps <= policy.step]
     returns = [value for value in lines[-1].values if value is not None] if lines else []
-    if not returns:
-        return None
-    return score_of(returns, f"the run's evaluation at step {lines[-1].steps:,}")
+    return score_of(returns, f"the run's evaluation at step {lines[-1].steps:,}") if returns else None
+
+
+def score_of(returns: Sequence[float], occasion: str) -> Score:
+    """Return the mean of the returns, with its 95% percentile bootstrap interval, the same at every call."""
+    values = np.asarray(returns, dtype=np.float64)
+    drawn = np.random.default_rng(0).integers(0, len(values), (RESAMPLES, len(values)))
+    low, high = np.quantile(values[drawn].mean(1), (0.025, 0.975))
+    deviation = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+    return Score(float(values.mean()), float(low), float(high), deviation, len(values), occasion)
+
+
+def measured(policy: Policy, episodes: int, seed: int) -> Score:
+    """Run new episodes, as `evaluate.py RUN --episodes N --seed N` does, and return their score."""
+    count = min(TOGETHER, episodes)
+    environment = policy.config.world.evaluated.vector(count)
+    seeds = tuple(envs.spawn_seeds(seed, max(count, episodes)))
+    evaluation = Evaluation(environment, seeds, None, policy.config.evaluation_exploration)
+    try:
+        returns, _ = evaluation.run(policy.act)
+    finally:
+        environment.close()
+    if not np.isfinite(returns).all():
+        raise ValueError(f"{policy.config.run.env} gave a return that is not a number")
+    return score_of(returns.tolist()[:episodes], f"{episodes} episodes, {called('evaluate')} --seed {seed}")
 
 
 def evaluations(policy: Policy) -> list[EvaluationLine]:
@@ -109,5 +137,4 @@ def _lines(policy: Policy) -> list[Line]:
 
 
 def _kept(policy: Policy) -> _Kept:
-    kept: _Kept = read_json(policy.run / "config.json", _Kept, CONFIG_BYTES)
-    return kept
+    return read_json(policy.run / "config.json", _Kept, CONFIG_BYTES)

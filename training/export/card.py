@@ -68,7 +68,6 @@ def _structure(policy: Policy) -> dict[str, Any]:
 
 
 def _curve(policy: Policy) -> bytes:
-    """Return every evaluation of the run as a CSV table."""
     if is_card(policy.run):
         return _file(policy.run / CURVE, CURVE_BYTES) or b""
     text = io.StringIO()

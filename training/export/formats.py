@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from fire_rl.place import install
 
-from ..card import require_same, tensors_of
+from ..card import load_tensors
 from ..policy import Policy
 from ..policy_module import PolicyModule
 from .agreement import Run, input_dtype
@@ -71,8 +71,7 @@ def made(policy: Policy, name: str, about: Mapping[str, str]) -> tuple[bytes, Ru
 
 def standalone(policy: Policy) -> PolicyModule:
     """Return a copy of the policy's module on the CPU, which shares nothing with the policy."""
-    module = copy.deepcopy(policy.module()).cpu().eval()
-    return module.requires_grad_(False)
+    return copy.deepcopy(policy.module()).cpu().eval().requires_grad_(False)
 
 
 @contextmanager
@@ -146,8 +145,7 @@ def _without_places(content: bytes) -> bytes:
 
 def torchscript_run(content: bytes, module: PolicyModule) -> Run:
     """Return a function that runs a TorchScript archive."""
-    loaded = torch.jit.load(io.BytesIO(content))
-    return _by_torch(loaded)
+    return _by_torch(torch.jit.load(io.BytesIO(content)))
 
 
 def safetensors_content(module: PolicyModule, example: torch.Tensor, about: Mapping[str, str]) -> bytes:
@@ -169,11 +167,7 @@ def _ordered(content: bytes) -> bytes:
 def safetensors_run(content: bytes, module: PolicyModule) -> Run:
     """Return a function that runs a copy of the module whose tensors are all read from the content."""
     other = copy.deepcopy(module)
-    own = other.state_dict()
-    saved = tensors_of(content, Path("the new file"))
-    require_same(own, saved, Path("the new file"))
-    for name, value in own.items():
-        value.zero_().copy_(saved[name])
+    load_tensors(other, content, Path("the new file"))
     return _by_torch(other)
 
 

@@ -1,6 +1,6 @@
 """Observations to check an exported file on: from the environment, else from the run's replay, else random ones."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -60,21 +60,15 @@ def _of_the_replay(policy: Policy, count: int) -> Observations:
         raise ValueError("a card has no replay")
     segments = read_manifest(policy.run, policy.step).segments
     store, shape = DurableStore(policy.run / "replay"), policy.spaces.observation.shape
-    frames = policy.config.kind.frames
-
-    def newest_first() -> Iterator[Observations]:
-        for segment in reversed(segments):
-            if frames:
-                held = torch.cat(list(read_frame_segment(store, segment).frames)).numpy()  # (steps, members, ...)
-                stack = shape[0] // held.shape[2] if len(shape) == 3 else 1
-                places = np.arange(len(held) - stack + 1)[:, None] + np.arange(stack)
-                yield np.moveaxis(held, 1, 0)[:, places].reshape(-1, *shape)
-            else:
-                yield read_segment(store, segment)["rows"][:, : shape[0]].numpy()
-
     found: list[Observations] = []
-    for piece in newest_first():
-        found.append(piece)
+    for segment in reversed(segments):
+        if policy.config.kind.frames:
+            held = torch.cat(list(read_frame_segment(store, segment).frames)).numpy()  # (steps, members, ...)
+            stack = shape[0] // held.shape[2] if len(shape) == 3 else 1
+            places = np.arange(len(held) - stack + 1)[:, None] + np.arange(stack)
+            found.append(np.moveaxis(held, 1, 0)[:, places].reshape(-1, *shape))
+        else:
+            found.append(read_segment(store, segment)["rows"][:, : shape[0]].numpy())
         if sum(map(len, found)) >= count:
             break
     return np.concatenate(found)[:count].astype(policy.spaces.observation.dtype)

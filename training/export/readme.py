@@ -19,21 +19,13 @@ LONGEST_COMMAND = 2_000
 
 
 def readme(
-    policy: Policy,
-    about: Mapping[str, str],
-    score: Score | None,
-    command: Sequence[str],
-    branch_from: str | None,
-    name: str,
-    picture: bool,
-) -> str:
+    policy: Policy, about: Mapping[str, str], score: Score | None, command: Sequence[str], branch_from: str | None,
+    name: str, picture: bool,
+) -> str:  # fmt: skip
     """Return the whole text."""
-    env, algorithm = policy.config.run.env, name_of(policy.config).upper()
-    method = (
-        "without a plasticity method"
-        if (named := policy.config.run.method) == "none"
-        else f"with the method {_code(named)}"
-    )
+    run, algorithm = policy.config.run, name_of(policy.config).upper()
+    env = run.env
+    method = "without a plasticity method" if run.method == "none" else f"with the method {_code(run.method)}"
     parts = [
         _front_matter(policy, score, name),
         f"# {algorithm} on {_code(env)}",
@@ -63,22 +55,21 @@ def _front_matter(policy: Policy, score: Score | None, name: str) -> str:
     lines += [f"- {json.dumps(tag)}" for tag in tags]
     if score is not None:
         value = f"{score.mean:.2f} +/- {score.deviation:.2f}"
-        lines += [
-            "model-index:",
-            f"- name: {json.dumps(name)}",
-            "  results:",
-            "  - task:",
-            "      type: reinforcement-learning",
-            "      name: reinforcement-learning",
-            "    dataset:",
-            f"      name: {json.dumps(env)}",
-            f"      type: {json.dumps(env)}",
-            "    metrics:",
-            "    - type: mean_reward",
-            f"      value: {json.dumps(value)}",
-            "      name: mean_reward",
-            "      verified: false",
-        ]
+        lines.append(f"""\
+model-index:
+- name: {json.dumps(name)}
+  results:
+  - task:
+      type: reinforcement-learning
+      name: reinforcement-learning
+    dataset:
+      name: {json.dumps(env)}
+      type: {json.dumps(env)}
+    metrics:
+    - type: mean_reward
+      value: {json.dumps(value)}
+      name: mean_reward
+      verified: false""")
     return "\n".join([*lines, "---"])
 
 
@@ -95,7 +86,8 @@ def _measured(policy: Policy, score: Score | None) -> str:
         ("how", f"{score.occasion}; {f'a random action with probability {share:g}' if share else 'no random actions'}"),
         *([("normalised score", words)] if words else []),
     ]
-    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {_cell(text)} |" for name, text in rows)])
+    cells = ((name, text.replace("|", "/")) for name, text in rows)
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in cells)])
 
 
 def _trained(policy: Policy, about: Mapping[str, str], command: Sequence[str], branch_from: str | None) -> str:
@@ -128,21 +120,15 @@ def _command(policy: Policy, command: Sequence[str]) -> str:
 
 
 def _used(policy: Policy, name: str) -> str:
-    observation = "observation  # one observation or a batch, as the environment returns it"
-    return "\n".join(
-        [
-            "```py",
-            "from fire_rl.training import load_policy",
-            "",
-            f"policy = load_policy({json.dumps(name)})  # this folder",
-            f"action = policy.act({observation.split('  ')[0]})  # {observation.split('# ')[1]}",
-            "```",
-            "",
-            f"    fire-rl evaluate {shlex.quote(name)} --episodes 100",
-            f"    fire-rl watch {shlex.quote(name)}",
-            f"    fire-rl export {shlex.quote(name)} --format onnx    # a file that runs without fire-rl",
-        ]
-    )
+    return f"""```py\nfrom fire_rl.training import load_policy
+
+policy = load_policy({json.dumps(name)})  # this folder
+action = policy.act(observation)  # one observation or a batch, as the environment returns it
+```
+
+    fire-rl evaluate {shlex.quote(name)} --episodes 100
+    fire-rl watch {shlex.quote(name)}
+    fire-rl export {shlex.quote(name)} --format onnx    # a file that runs without fire-rl"""
 
 
 def _spaces(policy: Policy) -> str:
@@ -169,7 +155,3 @@ def _limits(policy: Policy) -> str:
 
 def _code(text: str) -> str:
     return f"`{text.replace('`', chr(39))[:300]}`"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "/")

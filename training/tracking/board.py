@@ -62,10 +62,6 @@ def write_hparams(run: Path, config: Mapping[str, Any], tag: str) -> None:
     experiment, start, _ = hparams(values, {tag: 0.0})
     content = io.BytesIO()
     writer, now = RecordWriter(content), time.time()
-    for event in (
-        Event(wall_time=now, file_version="brain.Event:2"),
-        Event(wall_time=now, summary=experiment),
-        Event(wall_time=now, summary=start),
-    ):
-        writer.write(event.SerializeToString())
+    for what in ({"file_version": "brain.Event:2"}, {"summary": experiment}, {"summary": start}):
+        writer.write(Event(wall_time=now, **what).SerializeToString())
     write_durably(run / HPARAMS, content.getvalue())

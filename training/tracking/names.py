@@ -17,16 +17,13 @@ OWN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 def check_trackers(names: Sequence[str]) -> None:
     """Raise ValueError, in one line, for the name of no tracker, a repeated name or too many names."""
     for name in names:
-        if name in PACKAGES or OWN.fullmatch(name):
-            continue
-        if name == "none" and len(names) == 1:
+        if name in PACKAGES or OWN.fullmatch(name) or (name == "none" and len(names) == 1):
             continue
         if name.lower() == "tensorboard":
             raise ValueError(f"--track {name} given; TensorBoard's events are always written: leave it out")
         meant = did_you_mean(name.lower(), PACKAGES, 0.4)
-        raise ValueError(
-            f"--track {name!r} given; allowed are {', '.join(PACKAGES)}, module:Class, or none alone{meant}"
-        )
+        allowed = f"{', '.join(PACKAGES)}, module:Class, or none alone"
+        raise ValueError(f"--track {name!r} given; allowed are {allowed}{meant}")
     if twice := [name for name in names if list(names).count(name) > 1]:
         raise ValueError(f"--track {twice[0]!r} given twice")
     if len(names) > MOST:

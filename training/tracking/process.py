@@ -89,11 +89,7 @@ class TrackerProcess:
 
     def attend(self) -> None:
         """Write as much as the pipe accepts, and read the answers."""
-        if self.lost is not None or self._finished:
-            return
-        self._pour()
-        self._hear()
-        if self.lost is None and self._done < self._sent and time.monotonic() - self._since > PATIENCE:
+        if self.exchange() and self._done < self._sent and time.monotonic() - self._since > PATIENCE:
             self._leave_out(f"it has handled nothing for {PATIENCE:.0f} s")
 
     def exchange(self) -> bool:
@@ -132,7 +128,6 @@ class TrackerProcess:
             self._waiting.clear()
 
     def _hear(self) -> None:
-        """Read the tracker's answers."""
         ended = False
         with contextlib.suppress(BlockingIOError):
             while piece := os.read(self._answering, PIECE):

@@ -59,16 +59,13 @@ class Tracking:
             try:
                 write_json(folder / TRACKED, {"ids": ids | fresh})
             except OSError as error:
-                why = error.strerror or error
-                self._warn(
-                    f"{folder / TRACKED} cannot be written ({why}): on resuming, the run is recorded as a new one"
-                )
+                reason = f"{folder / TRACKED} cannot be written ({error.strerror or error})"
+                self._warn(f"{reason}: on resuming, the run is recorded as a new one")
         for tracker in self.trackers:
             tracker.tell("begin", about={**about, "id": (ids | fresh)[tracker.name]})
         self._say_news()
 
     def _ids(self, folder: Path) -> dict[str, str]:
-        """Return the ids that the run's folder holds."""
         try:
             return dict(read_json(folder / TRACKED, Kept).ids) if os.path.lexists(folder / TRACKED) else {}
         except (Damaged, OSError) as error:
@@ -117,9 +114,8 @@ class Tracking:
         """Each tracker with the place of its record, and whether the record is incomplete."""
         found = []
         for tracker in self.trackers:
-            where = tracker.where or "no place given"
-            said = where if tracker.lost is None else f"incomplete ({tracker.lost}): {where}"
-            found.append((tracker.name, _printable(said)))
+            lost = "" if tracker.lost is None else f"incomplete ({tracker.lost}): "
+            found.append((tracker.name, _printable(lost + (tracker.where or "no place given"))))
         return found
 
     def close(self) -> None:
@@ -128,8 +124,6 @@ class Tracking:
             tracker.close()
 
     def _tell(self, verb: str, **values: Any) -> None:
-        if not self.trackers:
-            return
         for tracker in self.trackers:
             tracker.tell(verb, **values)
         self._say_news()
@@ -153,8 +147,7 @@ def about_run(
 ) -> dict[str, Any]:
     """Return what a tracker gets to know about a run when it begins, as plain values."""
     run, metric = config.run, config.metric
-    inherited = {"trunk"} if branch_from is not None else set[str]()
-    tags = tuple(tag for tag in dict.fromkeys(run.track_tags) if tag not in inherited)
+    tags = [tag for tag in dict.fromkeys(run.track_tags) if branch_from is None or tag != "trunk"]  # not its trunk's
     kind = "branch" if branch_from is not None else "trunk" if "trunk" in tags else "run"
     return {
         "folder": str(folder.absolute()),
@@ -162,7 +155,7 @@ def about_run(
         "kind": kind,
         "project": run.track_project,
         "group": run.track_group,
-        "tags": list(tags),
+        "tags": tags,
         "config": flat_config(config) | {"kind": kind, "branch_from": branch_from},
         "axis": run.progress,
         "counts": list(counts),
@@ -185,8 +178,7 @@ def hparams_of(config: Config, kind: str) -> dict[str, Any]:
     TensorBoard shows the first few columns in the order of their names. So the settings by which runs are grouped keep
     their names, and the others are named settings.NAME.
     """
-    subject = config.subject
-    shown = {subject: config.run.env, "kind": kind, "method": config.run.method, "seed": config.run.seed}
+    shown = {config.subject: config.run.env, "kind": kind, "method": config.run.method, "seed": config.run.seed}
     left_out = {*names_with(config.run, "record", "machine"), *shown, "reinit", "regularize"}
     rest = {name: value for name, value in flat_config(config).items() if name not in left_out}
     return shown | {f"settings.{name}": value for name, value in rest.items()}

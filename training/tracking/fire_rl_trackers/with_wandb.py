@@ -19,7 +19,7 @@ class WandbTracker(Tracker):
 
     def begin(self, about: Mapping[str, Any]) -> str | None:
         """Begin or continue the W&B run; return its address if it has one."""
-        self.axis, self.better = about["axis"], about["metric"]["better"]
+        self.axis, best = about["axis"], "max" if about["metric"]["better"] == "higher" else "min"
         tags = [word for word in os.environ.get("WANDB_TAGS", "").split(",") if word]
         self.run = wandb.init(
             project=about["project"] or os.environ.get("WANDB_PROJECT") or "fire-rl",
@@ -37,14 +37,10 @@ class WandbTracker(Tracker):
         )  # fmt: skip
         self.run.define_metric(self.axis)
         self.run.define_metric("*", step_metric=self.axis)
-        self.run.define_metric(about["metric"]["tag"], step_metric=self.axis, summary=self._best)
+        self.run.define_metric(about["metric"]["tag"], step_metric=self.axis, summary=best)
         for name in about["counts"]:
             self.run.define_metric(name, hidden=name != self.axis)
         return str(self.run.settings.sync_dir if self.run.offline else self.run.url)
-
-    @property
-    def _best(self) -> str:
-        return "max" if self.better == "higher" else "min"
 
     def scalars(self, values: Mapping[str, float], step: int, line: int) -> None:
         """Record numbers."""
