@@ -133,7 +133,7 @@ def branched_config(request: Request, source: str) -> Config:
 
 def refuse_other_than_trunk(config: Config, given: Mapping[str, Any], step: int) -> None:
     """Raise ValueError if a branch at this step is given a setting that it must share with its trunk."""
-    run, later = config.run, names_with(config.agent, "later")
+    run, later = config.run, config.names_with("later")
     if foreign := sorted(set(given) - {each.name for each in fields(run)} - set(later)):
         raise ValueError(
             f"{flag(foreign[0])} given with --branch-from; a branch keeps its trunk's agent and environment"

@@ -9,7 +9,7 @@ from fire_rl.fire import Method, PlasticityManager, Schedule, parse_method, pars
 
 from .lines import Reader
 from .metric import Metric
-from .settings import DriverSettings, flag
+from .settings import DriverSettings, Fact, flag, names_with
 from .work import Work
 
 Settings = dict[str, dict[str, Any]]  # the values by group (such as run and agent) and name
@@ -65,6 +65,10 @@ class Config:
     def by_name(self) -> dict[str, Any]:
         """Return all settings by name, without their groups."""
         return {name: value for group in self.by_group().values() for name, value in group.items()}
+
+    def names_with(self, *facts: Fact) -> tuple[str, ...]:
+        """Return the names of the settings, of all groups, for which at least one of these facts holds."""
+        return tuple(name for each in fields(self) for name in names_with(getattr(self, each.name), *facts))
 
     def check(self) -> None:
         """Raise ValueError in one line if a value is not allowed."""

@@ -1,5 +1,6 @@
 """Make the learner of images: the network, initialised by a seed, and its optimizer."""
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -35,10 +36,10 @@ def make_classifier(
     betas, epsilon = (settings.beta1, settings.beta2), settings.adam_epsilon
     first, later = settings.optimizers
     optimizer: torch.optim.Optimizer
-    begin_phase = None
+    begin_phase: Callable[[], None] | None = None
     if "muon" in (first, later):
         optimizer = muon = muon_and_adam(module, kind.encoder, adam_learning_rate=settings.learning_rate)
-        begin = {"adam": partial(muon.adam_alone, betas, epsilon), "muon": muon.as_made}
+        begin: dict[str, Callable[[], None]] = {"adam": partial(muon.adam_alone, betas, epsilon), "muon": muon.as_made}
         begin[first]()
         begin_phase = begin[later]
     else:

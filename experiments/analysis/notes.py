@@ -209,7 +209,8 @@ def _pairing(runs: Sequence[Run], contrasts: Sequence[Contrast]) -> Iterator[str
     counts = Counter(run.method for run in runs if run.ended)
     for each in contrasts:
         if each.paired and (n := each.final.iqm.n) < max(counts[each.method], counts[each.against]):
-            yield f"{each.method} and {each.against} are compared on the {n} trunks that they share."
+            on = "the one trunk" if n == 1 else f"the {n} trunks"
+            yield f"{each.method} and {each.against} are compared on {on} that they share."
 
 
 def _lost(scored: Sequence[RunScores], metric: Metric) -> Iterator[str]:

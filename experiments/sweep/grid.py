@@ -88,7 +88,7 @@ class Grid:
         if not self.axes:
             return (self,)
         found: list[Grid] = []
-        later = names_with(usual_settings(self.agent).agent, "later")
+        later = usual_settings(self.agent).names_with("later")
         for values in product(*(axis.values for axis in self.axes)):
             given = tuple((axis.flag, (value,)) for axis, value in zip(self.axes, values, strict=True))
             point = replace(self, axes=(), flags=(*self.flags, *given))

@@ -196,7 +196,7 @@ def _trunk(grid: Grid, whole: Config, env: str, lengths: Flags) -> Job:
 def _branch(grid: Grid, config: Config, trunk: Job, method: str, method_words: Sequence[str]) -> Job:
     words = ["--branch-from", f"{trunk.folder}@{trunk.stop}", "--steps", str(config.run.steps)]
     words += ["--env", config.run.env] if "env" in code_named(config) else []
-    words += words_of(only(grid.flags, *map(flag, names_with(config.agent, "later"))))
+    words += words_of(only(grid.flags, *map(flag, config.names_with("later"))))
     words += [*method_words, *words_of(only(grid.flags, KEEP_REPLAY)), *tracking_words(grid.flags, grid.folder, BRANCH)]
     return _job(grid, config, method, words, trunk.stop, config.run.steps, trunk.folder)
 
