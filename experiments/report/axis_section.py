@@ -1,7 +1,8 @@
 """The report's chapter over the axes: the methods' scores at each value of a setting, as figures and tables."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 from fire_rl.training.metric import Metric
 
 from ..analysis.axis import AxisCurve, OverAxis, over_axes
-from ..analysis.results import Results
+from ..analysis.results import Compared, Results
 from . import wording
 from .drawing import COLUMNS, PAPER, PIXEL, WIDTH, Look, Looks, canvas, legend_line, page_image, printed_in, shortened
 from .sections import Chapter, Illustration, Section, Table, TableRow, columns_in_words, ways
@@ -48,9 +49,17 @@ def _section(over: OverAxis, looks: Looks) -> Section:
     tables = tuple(_table(over, what, title_of(what, metric)) for what in SCORES)
     branched = all(each.branch_step is not None for each in over.compared)
     trunks = f"The methods branch from trunks that were trained with the same {over.axis.words}."
+    if len({frozenset(_trunks(each)) for each in over.compared}) == 1:
+        trunks = "All values share their trunks."
     notes = (*ways(intervals), f"n: {_counts(over)}.", *([trunks] if branched else []))
     title = f"Over the {over.axis.words}: {over.compared[0].agent} on {over.where}"
     return Section(title, text, (figure,), tables, notes, tuple(curve.method for curve in over.curves))
+
+
+def _trunks(compared: Compared) -> Iterator[Path]:
+    """Yield the trunks of all runs."""
+    branches = (scored.run.branch for method in compared.own for scored in method.runs)
+    return (branch.trunk for branch in branches if branch is not None)
 
 
 def _table(over: OverAxis, what: str, title: str) -> Table:
