@@ -68,6 +68,18 @@ def test_over_an_axis_are_the_intervals_of_each_value_alone(joined: list[Path]):
             assert [scores.iqm for scores in curve.scores(what) if scores] == expected
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_page_says_whether_the_values_share_their_trunks(tmp_path: Path, shared: bool):
+    for ratio in RATIOS:
+        for seed in (0, 1):
+            trunk = f"/trunks/{seed}" if shared else f"/trunks/{ratio}-{seed}"
+            folder = tmp_path / f"ratio{ratio:g}-{seed}"
+            write_run(folder, seed=seed, settings={"replay_ratio": ratio}, steps=4_000, branch_from=f"{trunk}@2000")
+    page = markdown(report_of(results_by_axis(tmp_path)))
+    assert ("All values share their trunks." in page) is shared
+    assert ("trained with the same replay ratio." in page) is not shared
+
+
 def test_a_method_that_was_not_run_at_a_value_has_no_point_there(joined: list[Path], tmp_path: Path):
     more = write_runs(tmp_path / "more", {"reset": 11.0}, replay_ratio=4.0)
     results = results_by_axis(*joined, more)
