@@ -62,12 +62,12 @@ def test_three_hundred_steps_are_those_of_the_released_code(case, as_recorded, m
     hidden_names = [layer.name for layer in hidden_layers(module)]
     replace = renewal.replace_units_
 
-    def record(network: MethodNetwork, layer: Any, units: Any, chosen: Tensor | None, **named: Any) -> None:
+    def record(network: MethodNetwork, layer: Any, units: Any, moments: bool, chosen: Tensor | None) -> None:
         assert (chosen is not None) == as_recorded
         which = units[-1] if chosen is None else units[-1][chosen]
         if len(which):
             replaced.append([step, hidden_names.index(layer.name), which.tolist()])
-        replace(network, layer, units, chosen=chosen, **named)
+        replace(network, layer, units, moments, chosen)
 
     monkeypatch.setattr(continual_backprop, "replace_units_", record)
     teacher = values((math.prod(shape[1:]), outputs), 300)

@@ -42,6 +42,7 @@ FACTS: dict[Fact, tuple[str, ...]] = {
         *("log_every", "checkpoint_every", "checkpoint_at", "keep_replay", "measure_hessian", "video", "capture"),
         *TRACK,
     ),
+    "later": (),
 }
 
 

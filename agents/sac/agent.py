@@ -4,7 +4,6 @@ Haarnoja et al. 2018, "Soft Actor-Critic Algorithms and Applications"; Lee et al
 as in the experiments of "FIRE: Frobenius-Isometry Reinitialization" (ICLR 2026).
 """
 
-import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -57,7 +56,11 @@ class SAC(SavedAgent):
         actor.initialise(generator)
         critic.initialise(generator)
         self.actor, self.critic = actor.to(self.device), critic.to(self.device)
-        self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
+        self.target_critic = Critic(
+            observation_size, action_size, settings.critic_width, settings.critic_blocks, settings.critics
+        ).to(self.device)
+        self.target_critic.load_state_dict(self.critic.state_dict())
+        self.target_critic.requires_grad_(False)
         self.log_temperature = nn.Parameter(torch.tensor(math.log(settings.initial_temperature), device=self.device))
         self.statistics = RunningStatistics(observation_size).to(self.device)
 
