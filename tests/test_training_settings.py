@@ -71,10 +71,12 @@ def test_several_facts_are_asked_for_together():
 
 
 def test_no_setting_of_an_agent_or_a_game_may_differ_where_something_must_not():
-    for learner in LEARNERS.values():
+    for name, learner in LEARNERS.items():
         for group in fields(learner.config):
             if group.name != "run":
-                assert names_with(group.type, *FACTS) == ()
+                assert names_with(group.type, *(fact for fact in FACTS if fact != "later")) == ()
+        usual = next(iter(learner.presets.values())).config
+        assert usual.names_with("later") == (("later_optimizer",) if name == "vision" else ())
 
 
 @pytest.mark.parametrize("agent", LEARNERS)
