@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fire_rl.fire.nearest import nearest
+from fire_rl.fire.nearest import choices
 from fire_rl.place import called, program
 from fire_rl.training.card import Score, is_card
 from fire_rl.training.command_line import read_operand
@@ -69,8 +69,7 @@ def _formats(options: Options) -> tuple[str, ...]:
     formats = tuple(dict.fromkeys(text.lower() for text in options.format))
     for text in formats:
         if text not in FORMATS:
-            near = nearest(text, FORMATS)
-            raise ValueError(f"--format {text!r} given; allowed are {', '.join(FORMATS)}; nearest is {near}")
+            raise ValueError(f"--format {text!r} given; allowed are {choices(text, FORMATS)}")
     if options.card and formats:
         raise ValueError("--format given with --card, whose weights are safetensors: call the command twice")
     if not 0 <= options.episodes <= MOST_EPISODES or options.seed < 0:

@@ -111,7 +111,8 @@ def _check_companions(network: Network) -> None:
         shapes = [tuple(value.shape for value in values) for values in (companion.parameters, companion.initial)]
         if shapes[0] != shapes[1]:
             raise ValueError(f"{what}: parameters have the shapes {shapes[0]}, but initial values {shapes[1]}")
-        if _storages(companion.parameters) & _storages(companion.initial):
+        same = set(map(id, companion.parameters)) & set(map(id, companion.initial))  # empty tensors share no storage
+        if same or _storages(companion.parameters) & _storages(companion.initial):
             raise ValueError(
                 f"{what}: an initial value is the parameter's own tensor and changes with it: give "
                 "initial=(parameter.detach().clone(),)"

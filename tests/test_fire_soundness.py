@@ -54,6 +54,11 @@ def wide_target() -> Network:
     return changed(target=target)
 
 
+def shared_empty_companion() -> Network:
+    empty = torch.zeros(0)
+    return changed(companions=(Companion("nothing", (empty,), (empty,)),))
+
+
 def shared_companion() -> Network:
     temperature = nn.Parameter(torch.ones(()))
     return changed(companions=(Companion("temperature", (temperature,), (temperature.detach(),)),))
@@ -65,6 +70,7 @@ UNSOUND = {
     own_target: "its target shares tensors with the network: give target=copy.deepcopy(module)",
     wide_target: "its target's 'encoder.0.weight' has shape (5, 2, 3, 3), the network's (4, 2, 3, 3)",
     shared_companion: "companion 'temperature': an initial value is the parameter's own tensor",
+    shared_empty_companion: "companion 'nothing': an initial value is the parameter's own tensor",
     lambda: changed(target=other()): "only one of network and target has",
     lambda: changed(target=3): "its target is a int, not an nn.Module",
     lambda: changed(head="head"): "head='head' given: give head=('head',)",

@@ -11,7 +11,7 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from fire_rl.fire import MEASURES, METHODS, REGULARIZERS, describe_method, describe_methods, describe_regularizers
-from fire_rl.fire.nearest import nearest
+from fire_rl.fire.nearest import choices
 
 from .config import Config
 from .learners import Learner
@@ -153,6 +153,5 @@ def one_method(config: Config, words: Sequence[str]) -> str:
     name, known = " ".join(words), {**METHODS, **REGULARIZERS}
     name = as_known(name, known, OTHER_NAMES)
     if name not in known:
-        near = nearest(name, known)
-        raise ValueError(f"--list-methods {name[:80]!r} given; known are {', '.join(known)}; nearest is {near}")
+        raise ValueError(f"--list-methods {name[:80]!r} given; known are {choices(name, known)}")
     return describe_method(name, config.published)

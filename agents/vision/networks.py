@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from fire_rl.fire.nearest import nearest
+from fire_rl.fire.nearest import choices
 
 from .convolutions import small, vgg16
 from .residual import resnet18
@@ -52,9 +52,7 @@ NETWORKS: Mapping[str, NetworkKind] = {
 def network_kind(name: str) -> NetworkKind:
     """Return the network of a name; raise ValueError, with the nearest name, if it is unknown."""
     if name not in NETWORKS:
-        raise ValueError(
-            f"network {name!r} given; allowed are {', '.join(NETWORKS)}; nearest is {nearest(name, list(NETWORKS))}"
-        )
+        raise ValueError(f"network {name!r} given; allowed are {choices(name, NETWORKS)}")
     return NETWORKS[name]
 
 

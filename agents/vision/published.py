@@ -24,7 +24,7 @@ from fire_rl.fire.methods import (
     SelfNormalizedResets,
     ShrinkPerturb,
 )
-from fire_rl.fire.nearest import nearest
+from fire_rl.fire.nearest import choices
 from fire_rl.fire.regularizers import L2Init, Parseval
 
 from .networks import network_kind
@@ -83,6 +83,6 @@ def published(task: str, data: str, network: str) -> Mapping[str, Method]:
 def tuned_for(task: str, data: str) -> Tuned:
     """Return the published hyper-parameters for a task and a data set."""
     if task not in TASKS:
-        raise ValueError(f"task {task!r} given; allowed are {', '.join(TASKS)}; nearest is {nearest(task, TASKS)}")
+        raise ValueError(f"task {task!r} given; allowed are {choices(task, TASKS)}")
     usual = "cifar100" if task == "class-incremental" else "cifar10"
     return PUBLISHED.get((task, data), PUBLISHED[task, usual])

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 import tyro
 
-from fire_rl.fire.nearest import nearest
+from fire_rl.fire.nearest import choices
 from fire_rl.training.device import choose_device
 from fire_rl.training.made_with import commit, processor
 
@@ -87,8 +87,7 @@ def check(options: Options) -> None:
     """Raise ValueError if an option is not valid."""
     for part in options.parts:
         if part not in PARTS:
-            known = ", ".join(PARTS)
-            raise ValueError(f"--parts {part} given; allowed are {known}; nearest is {nearest(part, PARTS)}")
+            raise ValueError(f"--parts {part} given; allowed are {choices(part, PARTS)}")
     for name in ("minutes", "seconds", "threads"):
         if not 0 < getattr(options, name) < 10_000:
             raise ValueError(f"--{name} {getattr(options, name)} given; allowed is a number above 0")

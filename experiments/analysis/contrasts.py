@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fire_rl.fire.nearest import nearest
+from fire_rl.fire.nearest import choices
 from fire_rl.training.metric import Metric
 
 from .differences import difference, improvement
@@ -43,8 +43,7 @@ def require_known(given: Iterable[str | None], names: Sequence[str]) -> None:
     """Raise ValueError if a method that is given as baseline or reference is none of the runs' methods."""
     for name in given:
         if name is not None and name not in names:
-            near = nearest(name, names)
-            raise ValueError(f"method {name!r} given; the runs have the methods {', '.join(names)}; nearest is {near}")
+            raise ValueError(f"method {name!r} given; the runs have the methods {choices(name, names)}")
 
 
 def in_order(

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fire_rl.fire.nearest import nearest
+from fire_rl.fire.nearest import choices
 
 from ..kept import read_kept
 from .contrasts import require_known, usual_reference
@@ -76,8 +76,7 @@ def read_labels(given: Sequence[str], methods: Iterable[str]) -> dict[str, str]:
             raise ValueError(f'{shown}; allowed is METHOD=NAME, such as fire="FIRE (ours)"')
         method = max((name for name in known if text.startswith(f"{name}=")), key=len, default=None)
         if method is None:
-            near = nearest(text.partition("=")[0], known)
-            raise ValueError(f"{shown}; the runs have the methods {', '.join(known)}; nearest is {near}")
+            raise ValueError(f"{shown}; the runs have the methods {choices(text.partition('=')[0], known)}")
         label = text[len(method) + 1 :].strip()
         if not label or not label.isprintable() or len(label) > LONGEST:
             raise ValueError(f"{shown}; allowed is a name of 1 to {LONGEST} letters on one line")

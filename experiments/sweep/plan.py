@@ -78,7 +78,7 @@ def _plan_at(grid: Grid) -> tuple[Job, ...]:
     trunks, others = [], []
     for seed in grid.seeds:
         for env in grid.envs:
-            flags, whole = flags_of_runs(grid, env, seed), asked[env].resolved().altered(seed=seed)
+            whole = asked[env].resolved().altered(seed=seed)
             trunk = None if grid.branch_at is None else _trunk(grid, whole, env, lengths[env])
             trunks += [trunk] if trunk else []
             for text, method in methods:
@@ -88,7 +88,7 @@ def _plan_at(grid: Grid) -> tuple[Job, ...]:
                     others.append(_branch(grid, run, trunk, text, words))
                 else:
                     words = [
-                        *words_of(without(flags, "--regularize", *TRACKING)),
+                        *words_of(without(flags_of_runs(grid, env, seed), "--regularize", *TRACKING)),
                         *words,
                         *tracking_words(grid.flags, grid.folder),
                     ]

@@ -120,7 +120,10 @@ def _command(policy: Policy, command: Sequence[str]) -> str:
 
 
 def _used(policy: Policy, name: str) -> str:
-    return f"""```py\nfrom fire_rl.training import load_policy
+    loading = "from fire_rl.training import load_policy"
+    return f"""\
+```py
+{loading}
 
 policy = load_policy({json.dumps(name)})  # this folder
 action = policy.act(observation)  # one observation or a batch, as the environment returns it
