@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks.differences import differences, without_clocks
-from fire_rl.commands.train import train_dqn, train_language, train_sac
+from fire_rl.commands.train import train_dqn, train_language, train_sac, train_vision
 from fire_rl.fire import Probe
 from fire_rl.training.checkpoint import read_checkpoint, steps_of
 from fire_rl.training.lines import read_lines
@@ -63,7 +63,7 @@ def test_a_resumed_run_and_a_branch_are_exact_and_the_cost_is_said(tmp_path: Pat
     whole, parts, trunk, branch = (tmp_path / name for name in ("whole", "parts", "trunk", "branch"))
     output = quietly("dqn", *MEASURED, *TRIGGER, "--steps", "400", "--run-dir", str(whole))
     said = re.search(
-        r"trainability: every 100 updates, 120 updates on copies of q, in batches of 64; about .* s", output
+        r"trainability: every 100 updates, 120 updates on copies of q, in batches of at most 64; about .* s", output
     )
     assert said, output
     assert "which adds about" in output
@@ -102,6 +102,22 @@ def test_both_networks_of_sac_are_measured(tmp_path: Path):
     lines = [line for line in lines_of(tmp_path / "run", "measures") if "actor/trainability" in line]
     assert [line["updates"] for line in lines] == [100]
     assert {"actor/trainability", "critic/trainability"} <= lines[0].keys()
+
+
+WARM_START = [
+    *("--preset", "quick", "--data", "digits", "--device", "cpu", "--threads", "1", "--first-epochs", "10"),
+    *("--epochs", "2", "--measure-every", "5", "--trainability-every", "10"),
+]
+
+
+def test_a_phase_with_few_images_is_measured_in_smaller_batches(tmp_path: Path):
+    assert train_vision([*WARM_START, "--images", "600", "--run-dir", str(tmp_path / "run")]) == 0
+    lines = [line for line in lines_of(tmp_path / "run", "measures") if "classifier/trainability" in line]
+    assert lines[0]["updates"] == 10
+    assert lines[0]["classifier/trainability"] is not None
+    with pytest.raises(ValueError, match="on 8 or more images; there are only 6 here"):
+        train_vision([*WARM_START, "--images", "60", "--run-dir", str(tmp_path / "few")])
+    assert not (tmp_path / "few").exists()
 
 
 @pytest.mark.parametrize(

@@ -133,11 +133,8 @@ class Config:
     def manager(self, work: Work) -> PlasticityManager:
         """Return the manager that applies the run's methods to the work's networks."""
         run, methods = self.run, self.methods
-        if run.probe_every is not None and not work.probed:
-            raise ValueError(
-                "--reinit-when or --trainability-every given; trainability is measured only for SAC, DQN and image "
-                "classifiers, and for agents that have the function `probed`"
-            )
+        if run.probe_every is not None:
+            work.check_probes()
         inputs = work.inputs() if methods.method.needs_inputs else None
         return PlasticityManager(
             work.networks(), methods.method, self.schedule(), methods.regularizers, run.triggers(), work.method_seed,

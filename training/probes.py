@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fire_rl.agents.agent import Agent
 from fire_rl.agents.supervised import Supervised
@@ -18,6 +19,7 @@ from .work import Work
 FRESH = 7_919  # seeds of new learners begin here, away from the seeds of runs
 BATCHES, BATCH_SIZE = 32, 64  # batches of examples, a quarter of which is held out, and their size
 USE = 2  # of examples: number 2 beside those of the other measures
+FEWEST = 4  # batches
 TIMED = 8  # updates by which the cost of a probe is measured
 
 
@@ -29,6 +31,14 @@ def drawn_seed(seed: int, number: int) -> np.random.SeedSequence:
 def networks_of(learner: Agent | Supervised) -> dict[str, Network]:
     """Return the networks of a learner by name."""
     return {network.name: network for network in learner.plastic()}
+
+
+def whole_batches(images: Tensor) -> list[Tensor]:
+    """Split images into batches of one size; if there are too few for four whole batches, into four smaller ones."""
+    size = min(BATCH_SIZE, len(images) // FEWEST)
+    if size < 2:
+        raise ValueError(f"trainability is measured on {2 * FEWEST} or more images; there are only {len(images)} here")
+    return [each for each in images.split(size) if len(each) == size]
 
 
 def probed_with(
@@ -58,7 +68,7 @@ def cost_in_words(settings: DriverSettings, work: Work) -> str | None:
     seconds = seconds_of(probes)
     line = (
         f"trainability: every {every:,} updates, {updates_of(len(probes)):,} updates on copies of "
-        f"{' and '.join(probes)}, in batches of {BATCH_SIZE}; about {seconds:.1f} s each time"
+        f"{' and '.join(probes)}, in batches of at most {BATCH_SIZE}; about {seconds:.1f} s each time"
     )
     try:
         share = seconds * work.rates().updates_per_second / every

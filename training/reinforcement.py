@@ -240,10 +240,10 @@ class Reinforcement(Work):
         """Return a new agent with other random initial values than the run's own."""
         return self.config.make_agent(self.environment, drawn_seed(self.settings.seed, number), self.device)
 
-    @property
-    def probed(self) -> bool:
-        """Whether the agent says how its networks are probed."""
-        return isinstance(self.agent, ProbedAgent)
+    def check_probes(self) -> None:
+        """Raise ValueError if the agent does not say how its networks are probed."""
+        if not isinstance(self.agent, ProbedAgent):
+            super().check_probes()
 
     def rehearse(self) -> tuple[Sequence[Network], Losses]:
         """Return the networks of a second, new agent, and its losses on random examples."""

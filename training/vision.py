@@ -47,7 +47,7 @@ from .memory import gigabytes, require_memory
 from .metric import Metric
 from .phased import Phased, Seeds
 from .phased_run import PhasedRun
-from .probes import BATCH_SIZE, BATCHES, FRESH, probed_with
+from .probes import BATCH_SIZE, BATCHES, FRESH, probed_with, whole_batches
 from .vision_settings import VisionSettings
 from .work import Probes
 
@@ -148,16 +148,14 @@ class Vision(Phased):
         facts, settings, seed = self.config.run.facts, self.config.agent, self.network_seed if seed is None else seed
         return make_classifier(self.config.network, facts.shape, facts.classes, settings, seed, device)
 
-    @property
-    def probed(self) -> bool:
-        """Whether copies of the network can be probed, for its trainability: always."""
-        return True
+    def check_probes(self) -> None:
+        """Raise ValueError if a phase has too few images for a probe."""
+        whole_batches(min((phase.examples for phase in self.images.phases), key=len))
 
     def probes(self, updates: int) -> Probes:
         """Return what is needed to probe the network, on images of the present phase."""
-        images = self.examples(BATCHES * BATCH_SIZE, USE_OF_PROBES, updates)[0].split(BATCH_SIZE)
-        whole = [each for each in images if len(each) == BATCH_SIZE]
-        return probed_with(self.trained, self.trained.probed(whole), self.drawn)
+        images = whole_batches(self.examples(BATCHES * BATCH_SIZE, USE_OF_PROBES, updates)[0])
+        return probed_with(self.trained, self.trained.probed(images), self.drawn)
 
     def drawn(self, number: int) -> Supervised:
         """Return a new learner with other random initial values than the run's own."""

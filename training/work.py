@@ -120,10 +120,12 @@ class Work(ABC):
         networks; a work without them cannot use such methods."""
         return {}
 
-    @property
-    def probed(self) -> bool:
-        """Whether copies of the networks can be probed, for their trainability."""
-        return False
+    def check_probes(self) -> None:
+        """Raise ValueError if copies of the networks cannot be probed, for their trainability."""
+        raise ValueError(
+            "--reinit-when or --trainability-every given; trainability is measured only for SAC, DQN and image "
+            "classifiers, and for agents that have the function `probed`"
+        )
 
     def probes(self, updates: int) -> Probes:
         """Return what is needed to probe the networks; the examples depend only on the number of updates."""

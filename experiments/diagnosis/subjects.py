@@ -14,7 +14,7 @@ from fire_rl.fire import Network, first_not_finite
 from fire_rl.fire.diagnosis import Bench
 from fire_rl.fire.probe import Data, Inputs, MakeOptimizer, Probe, Run, Task, last_layers, optimizer_like
 from fire_rl.replay import Batch
-from fire_rl.training.probes import BATCH_SIZE, BATCHES, networks_of
+from fire_rl.training.probes import BATCH_SIZE, BATCHES, networks_of, whole_batches
 from fire_rl.training.reinforcement import Reinforcement
 
 from .loaded_run import LoadedRun
@@ -131,12 +131,12 @@ def _of_sac(loaded: LoadedRun, agent: SAC, networks: Mapping[str, Network]) -> l
 
 def _of_vision(loaded: LoadedRun, networks: Mapping[str, Network]) -> list[Subject]:
     assert not isinstance(loaded.work, Reinforcement)
-    images = loaded.work.examples(BATCHES * BATCH_SIZE, SEED)[0].split(BATCH_SIZE)
+    images = whole_batches(loaded.work.examples(BATCHES * BATCH_SIZE, SEED)[0])
     (network,) = networks.values()
     rate = loaded.config.learning_rate
     assert rate is not None
     assert isinstance(loaded.learner, Supervised)
-    given = loaded.learner.probed([each for each in images if len(each) == BATCH_SIZE])[network.name]
+    given = loaded.learner.probed(images)[network.name]
     data = Data.joined(given.batches)
     make = optimizer_like(network.optimizer)
     return [Subject(network, data, given.run, same_choice, "agreement of predicted classes beyond chance", make, rate)]
