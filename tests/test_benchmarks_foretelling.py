@@ -184,6 +184,15 @@ def test_cells_hold_the_networks_of_one_kind():
     assert taus["dormant"]["within runs"].value == pytest.approx(-1.0)
     assert taus["updates"]["within runs"].value == pytest.approx(-1.0)
     assert taus["dormant"]["within runs"].settled
+    assert np.isnan(taus["dormant"]["same age"].value), "all runs have the same value at each age"
+    assert np.isnan(taus["updates"]["same age"].value)
+    by_age = [[each for each in made if each.step == step] for step in (0, 100, 200, 300)]
+    pairs = [
+        np.sign((one.networks["q"].measures["active"] - other.networks["q"].measures["active"])  # type: ignore[operator]
+                * (one.networks["q"].trainability - other.networks["q"].trainability))  # type: ignore[operator]
+        for group in by_age for one, other in itertools.combinations(group, 2)
+    ]  # fmt: skip
+    assert taus["active"]["same age"].value == pytest.approx(np.mean(pairs))
     assert "sfe" not in taus, "it was never measured"
     assert "active/encoder.1" not in taus, "measures of layers are kept in the records only"
     assert pooled.ordered()[-1] == "active"

@@ -54,7 +54,7 @@ def sections(
         "The columns give quantiles of trainability over the checkpoints. *Lost* is the share of checkpoints whose "
         f"score of fit or replace is below {LOSS} with an interval below 1."
     )
-    said = "Kendall's tau-b of each measure with trainability, within and between runs"
+    said = "Kendall's tau-b of each measure with trainability: within runs, between runs, and at the same age"
     yield f"![{said}, by network]({picture})"
     yield (
         "*Kendall's tau-b with trainability and 95% intervals, by network. A filled mark is settled: its interval, "
@@ -131,8 +131,10 @@ def _how(cells: Sequence[Cell], pooled: Cell) -> str:
     excluding = sum(tau.low > 0 or tau.high < 0 for tau in every)
     return (
         "*Within runs* is the mean of the runs' own taus, over the ages of one run. *Between runs* is the tau of the "
-        "runs' means. *Overall* is the tau of all checkpoints. Only checkpoints of the same network in the same task "
-        "are compared with each other. `updates` is no measure: it shows what age alone foretells. Intervals are 95% "
+        "runs' means. *Overall* is the tau of all checkpoints. *Same age* compares only checkpoints of different seeds "
+        "with the same numbers of steps and updates: it shows what a measure knows beyond the age of the network. Only "
+        "checkpoints of the same network in the same task are compared with each other. `updates` is no measure: it "
+        "shows what age alone foretells. Intervals are 95% "
         f"percentile intervals of {RESAMPLES:,} resamples of whole runs, and there is none for fewer than {LEAST_RUNS} "
         f"runs. The tables below up to the tasks have {count} intervals; if no measure foretold anything, about "
         f"{0.05 * count:.0f} of them would exclude 0 by chance, and {excluding} do. A tau in bold is *settled*: its "

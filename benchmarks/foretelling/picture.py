@@ -1,4 +1,4 @@
-"""The picture: for each network, the tau of every measure within and between runs, with 95% intervals."""
+"""The picture: for each network, the tau of every measure with 95% intervals, at three levels."""
 
 import math
 from collections.abc import Sequence
@@ -7,8 +7,12 @@ from fire_rl.experiments.report.drawing import DASHED, MUTED, Look, canvas, png,
 
 from .table import Cell
 
-LOOKS = {"within runs": Look("#dd5f00", "#f08030", "D"), "between runs": Look("#3673c1", "#2681d7", "s")}
-ROW, HEAD, PANEL = 22, 70, 330  # pixels
+LOOKS = {
+    "within runs": Look("#dd5f00", "#f08030", "D"),
+    "between runs": Look("#3673c1", "#2681d7", "s"),
+    "same age": Look("#00a66e", "#2bdc89", "^"),
+}
+ROW, HEAD, PANEL = 28, 70, 330  # pixels
 
 
 def draw(cells: Sequence[Cell], order: Sequence[str]) -> bytes:
@@ -18,7 +22,7 @@ def draw(cells: Sequence[Cell], order: Sequence[str]) -> bytes:
         for axes, cell in zip(panels, cells, strict=True):
             axes.axvline(0.0, color=MUTED, linewidth=1.0, linestyle=DASHED)
             for place, name in enumerate(order):
-                for (level, look), shift in zip(LOOKS.items(), (-0.16, 0.16), strict=True):
+                for (level, look), shift in zip(LOOKS.items(), (-0.26, 0.0, 0.26), strict=True):
                     tau = cell.taus[name][level] if name in cell.taus else None
                     if tau is None or not math.isfinite(tau.value):
                         continue
@@ -34,5 +38,5 @@ def draw(cells: Sequence[Cell], order: Sequence[str]) -> bytes:
             axes.set_yticks(range(len(order)), order if axes is panels[0] else [""] * len(order))
         for level, look in LOOKS.items():
             panels[0].plot([], [], look.marker, color=look.color, label=level)
-        figure.legend(loc="outside lower center", ncols=2, frameon=False)
+        figure.legend(loc="outside lower center", ncols=3, frameon=False)
         return png(figure)

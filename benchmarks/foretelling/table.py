@@ -1,6 +1,6 @@
 """From the records of checkpoints to the cells of the tables: Kendall's tau of each measure with trainability."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -16,7 +16,9 @@ from .results import NetworkRecord, Record
 Outcome = Literal["trainability", "fit", "replace"]
 AGE = "updates"  # not a measure: what the number of updates alone would foretell
 ROWS = (*(name for name in MEASURES if name != TRAINABILITY), AGE)
-LEVELS: dict[str, Callable[[Sample, int], Tau]] = {"within runs": within, "between runs": between, "overall": overall}
+LEVELS: dict[str, Callable[[Sample, int], Tau]] = {
+    "within runs": within, "between runs": between, "overall": overall, "same age": overall
+}  # fmt: skip
 Point = tuple[Record, str, NetworkRecord]
 
 
@@ -50,17 +52,23 @@ class Cell:
         found = [record.updates if name == AGE else each.measures.get(name) for record, _, each in self.points]
         return np.array([np.nan if value is None else value for value in found], dtype=float)
 
-    def sample(self, name: str, outcome: Outcome = "trainability") -> Sample:
-        """Return a measure and an outcome with runs and strata: the same network in the same task."""
+    def sample(self, name: str, outcome: Outcome = "trainability", *, level: str = "") -> Sample:
+        """Return a measure and an outcome with runs and strata: the same network in the same task.
+
+        At the level "same age", checkpoints of a stratum also have the same number of steps and of updates.
+        """
         runs = _numbered([record.run for record, _, _ in self.points])
-        strata = _numbered([f"{record.agent} {network} {record.task}" for record, network, _ in self.points])
+        strata = _numbered([
+            (record.agent, network, record.task, *((record.step, record.updates) if level == "same age" else ()))
+            for record, network, _ in self.points
+        ])  # fmt: skip
         return Sample(self.measure(name), self.outcome(outcome), runs, strata)
 
     @cached_property
     def taus(self) -> Mapping[str, Mapping[str, Tau]]:
         """Kendall's tau with trainability by measure and level."""
         return {
-            name: {level: tau(self.sample(name), len(ROWS)) for level, tau in LEVELS.items()}
+            name: {level: tau(self.sample(name, level=level), len(ROWS)) for level, tau in LEVELS.items()}
             for name in ROWS
             if np.isfinite(self.measure(name)).any()
         }
@@ -70,7 +78,7 @@ class Cell:
         return sorted(self.taus, key=lambda name: -abs(np.nan_to_num(self.taus[name]["within runs"].value)))
 
 
-def _numbered(labels: Sequence[str]) -> np.ndarray:
+def _numbered(labels: Sequence[Hashable]) -> np.ndarray:
     places = {label: place for place, label in enumerate(dict.fromkeys(labels))}
     return np.array([places[label] for label in labels], dtype=np.int64)
 
