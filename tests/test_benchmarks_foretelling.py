@@ -205,6 +205,10 @@ def test_the_page_keeps_what_people_wrote(tmp_path: Path, unrendered: None):
     assert "| `dormant` | **−1.00 [−1.00, −1.00]** |" in text
     assert "24 checkpoints of 6 runs" in text
     assert (tmp_path / "diagnosis" / "tau.png").exists()
+    lines = (tmp_path / "diagnosis" / "checkpoints.csv").read_text().splitlines()
+    assert len(lines) == 25
+    first = dict(zip(lines[0].split(","), lines[2].split(","), strict=True))
+    assert (first["run"], first["updates"], first["dormant"], first["sfe"]) == ("dqn/game-seed0", "400", "0.1", "")
     page.write_text(text.replace(BEGIN, f"My words.\n\n{BEGIN}") + "\nMore words.\n")
     write_page(page, made[:20], "python -m benchmarks.foretelling")
     again = page.read_text()

@@ -1,5 +1,7 @@
 """The page of results. Only the part between two marks is written here; what people write around it is kept."""
 
+import csv
+import io
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,7 +13,7 @@ from fire_rl.training.durable import write_durably
 from .correlation import LEAST_RUNS, RESAMPLES, Tau, within
 from .picture import draw
 from .results import Record
-from .table import LEVELS, ROWS, Cell, by_network, by_task, everything
+from .table import AGE, LEVELS, ROWS, Cell, by_network, by_task, everything, points_of
 
 BEGIN = "<!-- begin: written by python -m benchmarks.foretelling -->"
 END = "<!-- end: written by python -m benchmarks.foretelling -->"
@@ -20,32 +22,33 @@ NEW = """# Does any measure foretell trainability?
 {begin}
 {end}
 """
-PICTURE = "tau.png"
+PICTURE, VALUES = "tau.png", "checkpoints.csv"
 LOSS = 0.9  # below this, with an interval below 1, a score counts as lost
 
 
 def write_page(page: Path, records: Sequence[Record], command: str) -> None:
-    """Write the picture, and replace the part of the page between the marks; the page is made if there is none."""
+    """Write the picture and the values, and replace the part of the page between the marks, or make the page."""
     folder = page.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
     pooled, cells = everything(records), by_network(records)
     write_durably(folder / PICTURE, draw(cells, pooled.ordered()))
+    write_durably(folder / VALUES, values_of(records))
     text = page.read_text() if page.exists() else NEW.format(begin=BEGIN, end=END)
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise ValueError(
             f"{page} has no place for the tables: write the lines {BEGIN!r} and {END!r} once, in this order"
         )
     before, after = text.partition(BEGIN)[0], text.partition(END)[2]
-    middle = "\n\n".join(sections(records, pooled, cells, f"{folder.name}/{PICTURE}", command))
+    middle = "\n\n".join(sections(records, pooled, cells, folder.name, command))
     write_durably(page, f"{before}{BEGIN}\n\n{middle}\n\n{END}{after}".encode())
 
 
 def sections(
-    records: Sequence[Record], pooled: Cell, cells: Sequence[Cell], picture: str, command: str
+    records: Sequence[Record], pooled: Cell, cells: Sequence[Cell], folder: str, command: str
 ) -> Iterable[str]:
     """Yield the paragraphs and tables."""
     yield f"    {command}"
-    yield _what_was_measured(records)
+    yield f"{_what_was_measured(records)} [All values]({folder}/{VALUES})."
     yield _table(
         ["network", "task", "runs", "checkpoints", "trainability: 10%", "median", "90%", "lost"],
         [_spread(cell) for cell in by_task(records)],
@@ -55,7 +58,7 @@ def sections(
         f"score of fit or replace is below {LOSS} with an interval below 1."
     )
     said = "Kendall's tau-b of each measure with trainability: within runs, between runs, and at the same age"
-    yield f"![{said}, by network]({picture})"
+    yield f"![{said}, by network]({folder}/{PICTURE})"
     yield (
         "*Kendall's tau-b with trainability and 95% intervals, by network. A filled mark is settled: its interval, "
         f"widened for {len(ROWS)} measures, excludes 0.*"
@@ -85,6 +88,21 @@ def _forms(cells: Sequence[Cell], name: str) -> list[str]:
         for cell in cells
         for form in ("fit", "replace")
     ]  # fmt: skip
+
+
+def values_of(records: Sequence[Record]) -> bytes:
+    """Return a CSV file with one line for each network of each checkpoint."""
+    measures, text = [name for name in ROWS if name != AGE], io.StringIO()
+    scores = [f"{form}{bound}" for form in ("fit", "replace") for bound in ("", "_low", "_high")]
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(["run", "task", "network", "seed", "step", "updates", "trainability", *scores, *measures])
+    for record, network, each in points_of(records):
+        found = [each.trainability]
+        found += [value for form in (each.fit, each.replace) for value in (form.value, form.low, form.high)]
+        found += [each.measures.get(name) for name in measures]
+        said = ["" if value is None else f"{value:.5g}" for value in found]
+        lines.writerow([record.run, record.task, network, record.seed, record.step, record.updates, *said])
+    return text.getvalue().encode()
 
 
 def said_of(tau: Tau) -> str:

@@ -12,14 +12,18 @@ LOOKS = {
     "between runs": Look("#3673c1", "#2681d7", "s"),
     "same age": Look("#00a66e", "#2bdc89", "^"),
 }
-ROW, HEAD, PANEL = 28, 70, 330  # pixels
+ROW, HEAD, PANEL, COLUMNS = 28, 60, 400, 2  # pixels, and panels beside each other
 
 
 def draw(cells: Sequence[Cell], order: Sequence[str]) -> bytes:
     """Return the picture as PNG. All panels have the same rows in the same order."""
     with style():
-        figure, panels = canvas(PANEL * len(cells) + 90, HEAD + ROW * len(order), columns=len(cells))
-        for axes, cell in zip(panels, cells, strict=True):
+        columns = min(COLUMNS, len(cells))
+        rows = -(-len(cells) // columns)
+        figure, panels = canvas(PANEL * columns + 90, 20 + (HEAD + ROW * len(order)) * rows, rows, columns)
+        for axes in panels[len(cells) :]:
+            axes.set_visible(False)
+        for number, (axes, cell) in enumerate(zip(panels, cells, strict=False)):
             axes.axvline(0.0, color=MUTED, linewidth=1.0, linestyle=DASHED)
             for place, name in enumerate(order):
                 for (level, look), shift in zip(LOOKS.items(), (-0.26, 0.0, 0.26), strict=True):
@@ -35,7 +39,7 @@ def draw(cells: Sequence[Cell], order: Sequence[str]) -> bytes:
             axes.set_title(f"{cell.title}: {cell.runs} runs, {cell.checkpoints} checkpoints")
             axes.set_xlim(-1.05, 1.05)
             axes.set_ylim(len(order) - 0.5, -0.5)
-            axes.set_yticks(range(len(order)), order if axes is panels[0] else [""] * len(order))
+            axes.set_yticks(range(len(order)), order if number % columns == 0 else [""] * len(order))
         for level, look in LOOKS.items():
             panels[0].plot([], [], look.marker, color=look.color, label=level)
         figure.legend(loc="outside lower center", ncols=3, frameon=False)

@@ -14,6 +14,7 @@ from .correlation import Sample, Tau, between, overall, within
 from .results import NetworkRecord, Record
 
 Outcome = Literal["trainability", "fit", "replace"]
+AGENTS = {"dqn": "DQN", "sac": "SAC", "vision": "images"}
 AGE = "updates"  # not a measure: what the number of updates alone would foretell
 ROWS = (*(name for name in MEASURES if name != TRAINABILITY), AGE)
 LEVELS: dict[str, Callable[[Sample, int], Tau]] = {
@@ -95,7 +96,7 @@ def everything(records: Sequence[Record]) -> Cell:
 
 def by_network(records: Sequence[Record]) -> list[Cell]:
     """Return one cell for each agent's network."""
-    return list(_split(points_of(records), lambda record, network: f"{record.agent.upper()}, {network}"))
+    return list(_split(points_of(records), lambda record, network: f"{AGENTS[record.agent]}, {network}"))
 
 
 def by_task(records: Sequence[Record]) -> list[Cell]:
