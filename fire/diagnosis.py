@@ -295,7 +295,7 @@ def _sentence(name: str, lost: Lost, where: Where, readings: Mapping[str, Readin
             f"{name}: it learns as well as a fresh network at learning rate {slow.best.rate:g} ({slow.name} "
             f"{slow.best}), but not at its own {slow.own.rate:g} ({slow.own})."
         )
-    lies = f"; the loss lies in the {where}" if where else ""
+    lies = f"; the loss{' of fitting' if lost == 'fitting' else ''} lies in the {where}" if where else ""
     mixed = readings.get(headed("fit" if lost == "fitting" else "replace"))
     lies += f" (with a new last layer: {mixed.best})" if mixed is not None else ""
     if lost == "unlearning":
@@ -304,7 +304,8 @@ def _sentence(name: str, lost: Lost, where: Where, readings: Mapping[str, Readin
             f"outputs as fast ({replace.best}), {at}{lies}."
         )
     return (
-        f"{name}: it has lost plasticity. It fits new targets {fit.best} times as well as a fresh network, {at}{lies}."
+        f"{name}: it has lost plasticity. It fits new targets {fit.best} times as well as a fresh network, {at}, and "
+        f"gives up its old outputs for new ones {replace.best} times as well, at {replace.best.rate:g}{lies}."
     )
 
 
