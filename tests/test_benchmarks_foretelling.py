@@ -188,8 +188,8 @@ def test_cells_hold_the_networks_of_one_kind():
     assert np.isnan(taus["updates"]["same age"].value)
     by_age = [[each for each in made if each.step == step] for step in (0, 100, 200, 300)]
     pairs = [
-        np.sign((one.networks["q"].measures["active"] - other.networks["q"].measures["active"])  # type: ignore[operator]
-                * (one.networks["q"].trainability - other.networks["q"].trainability))  # type: ignore[operator]
+        np.sign((one.networks["q"].measures["active"] - other.networks["q"].measures["active"])
+                * (one.networks["q"].trainability - other.networks["q"].trainability))
         for group in by_age for one, other in itertools.combinations(group, 2)
     ]  # fmt: skip
     assert taus["active"]["same age"].value == pytest.approx(np.mean(pairs))
