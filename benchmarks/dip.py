@@ -7,8 +7,8 @@ First compare.py trains the trunks and the branches of all methods at half of th
 folder has some of these runs, it makes the others. Then each trunk's checkpoint is loaded, every method acts on a copy
 of its networks, and probes measure what these can learn (docs/diagnosis.md). The result is one Markdown table of means
 over the trunks, with the difference to `fire` and its exact 95% interval, from all sign flips of the paired differences
-(10 trunks: 1,024). It is also written to dip.md in the folder. Flags that this command does not have are passed on to
-compare.py.
+(10 trunks: 1,024). It is also written to dip.md in the folder, and each value of trainability to trainability.csv.
+Flags that this command does not have are passed on to compare.py.
 """
 
 import json
@@ -33,6 +33,7 @@ from fire_rl.experiments.diagnosis.loaded_run import load_run
 from fire_rl.experiments.diagnosis.remedies import RemedyTests, methods_of, trainability
 from fire_rl.experiments.diagnosis.subjects import subjects_of
 from fire_rl.experiments.report import wording
+from fire_rl.experiments.report.spreadsheet import write_table
 from fire_rl.fire.diagnosis import FORMS, Reading
 from fire_rl.fire.probe import Probe
 from fire_rl.training.durable import write_durably
@@ -187,6 +188,13 @@ def main(asked: Asked, more: Sequence[str] = ()) -> int:
     scores = {trunk.seed: scores_of(trunk, comparison.branch_step, asked) for trunk in found.trunks}
     table = table_of(comparison, scores)
     write_durably(asked.dir / "dip.md", f"{table}\n".encode())
+    rows = [
+        (seed, comparison.branch_step, method, network, f"{value:.4f}")
+        for seed, by_method in sorted(scores.items())
+        for method, by_network in sorted(by_method.items())
+        for network, value in by_network.items()
+    ]
+    write_table(asked.dir / "trainability.csv", ("seed", "step", "method", "network", "trainability"), rows)
     print(f"\n{asked.agent}, {asked.env}\n\n{table}")
     return 0
 

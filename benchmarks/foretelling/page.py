@@ -1,13 +1,13 @@
 """The page of results. Only the part between two marks is written here; what people write around it is kept."""
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from fire_rl.experiments.report.spreadsheet import write_table
+from fire_rl.fire.diagnosis import LOSS
 from fire_rl.training.durable import write_durably
 
 from .correlation import LEAST_RUNS, RESAMPLES, Tau, within
@@ -23,7 +23,6 @@ NEW = """# Does any measure foretell trainability?
 {end}
 """
 PICTURE, VALUES = "tau.png", "checkpoints.csv"
-LOSS = 0.9  # below this, with an interval below 1, a score counts as lost
 
 
 def write_page(page: Path, records: Sequence[Record], command: str) -> None:
@@ -32,7 +31,7 @@ def write_page(page: Path, records: Sequence[Record], command: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pooled, cells = everything(records), by_network(records)
     write_durably(folder / PICTURE, draw(cells, pooled.ordered()))
-    write_durably(folder / VALUES, values_of(records))
+    write_values(folder / VALUES, records)
     text = page.read_text() if page.exists() else NEW.format(begin=BEGIN, end=END)
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise ValueError(
@@ -50,12 +49,23 @@ def sections(
     yield f"    {command}"
     yield f"{_what_was_measured(records)} [All values]({folder}/{VALUES})."
     yield _table(
-        ["network", "task", "runs", "checkpoints", "trainability: 10%", "median", "90%", "lost"],
+        [
+            "network",
+            "task",
+            "runs",
+            "checkpoints",
+            "trainability: 10%",
+            "median",
+            "90%",
+            "fit lost",
+            "replace lost",
+            "lost",
+        ],
         [_spread(cell) for cell in by_task(records)],
     )
     yield (
-        "The columns give quantiles of trainability over the checkpoints. *Lost* is the share of checkpoints whose "
-        f"score of fit or replace is below {LOSS} with an interval below 1."
+        "The columns give quantiles of trainability over the checkpoints. A score of fit or replace is "
+        f"*lost* if it is below {LOSS} with an interval below 1; the last column is the share with either of them lost."
     )
     said = "Kendall's tau-b of each measure with trainability: within runs, between runs, and at the same age"
     yield f"![{said}, by network]({folder}/{PICTURE})"
@@ -90,19 +100,18 @@ def _forms(cells: Sequence[Cell], name: str) -> list[str]:
     ]  # fmt: skip
 
 
-def values_of(records: Sequence[Record]) -> bytes:
-    """Return a CSV file with one line for each network of each checkpoint."""
-    measures, text = [name for name in ROWS if name != AGE], io.StringIO()
+def write_values(path: Path, records: Sequence[Record]) -> None:
+    """Write a CSV file with one line for each network of each checkpoint."""
+    measures, rows = [name for name in ROWS if name != AGE], []
     scores = [f"{form}{bound}" for form in ("fit", "replace") for bound in ("", "_low", "_high")]
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(["run", "task", "network", "seed", "step", "updates", "trainability", *scores, *measures])
     for record, network, each in points_of(records):
         found = [each.trainability]
         found += [value for form in (each.fit, each.replace) for value in (form.value, form.low, form.high)]
         found += [each.measures.get(name) for name in measures]
         said = ["" if value is None else f"{value:.5g}" for value in found]
-        lines.writerow([record.run, record.task, network, record.seed, record.step, record.updates, *said])
-    return text.getvalue().encode()
+        rows.append([record.run, record.task, network, record.seed, record.step, record.updates, *said])
+    columns = ["run", "task", "network", "seed", "step", "updates", "trainability", *scores, *measures]
+    write_table(path, columns, rows)
 
 
 def said_of(tau: Tau) -> str:
@@ -134,13 +143,11 @@ def _what_was_measured(records: Sequence[Record]) -> str:
 def _spread(cell: Cell) -> list[str]:
     values = cell.outcome()
     known = values[np.isfinite(values)]
-    lost = [
-        any((form.high or 0) < 1 and (form.value or 0) < LOSS for form in (each.fit, each.replace))
-        for _, _, each in cell.points
-    ]
+    lost = np.array([(each.fit.lost, each.replace.lost) for _, _, each in cell.points])
+    shares = [f"{share:.0%}" for share in (*lost.mean(0), lost.any(1).mean())]
     quantiles = [f"{value:.2f}" for value in np.quantile(known, (0.1, 0.5, 0.9))] if len(known) else ["–"] * 3
     record, network, _ = cell.points[0]
-    return [network, record.task, str(cell.runs), str(cell.checkpoints), *quantiles, f"{np.mean(lost):.0%}"]
+    return [network, record.task, str(cell.runs), str(cell.checkpoints), *quantiles, *shares]
 
 
 def _how(cells: Sequence[Cell], pooled: Cell) -> str:

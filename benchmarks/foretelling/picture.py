@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 from fire_rl.experiments.report.drawing import DASHED, MUTED, Look, canvas, png, style
 
-from .table import Cell
+from .table import SAME_AGE, Cell
 
 LOOKS = {
     "within runs": Look("#dd5f00", "#f08030", "D"),
     "between runs": Look("#3673c1", "#2681d7", "s"),
-    "same age": Look("#00a66e", "#2bdc89", "^"),
+    SAME_AGE: Look("#00a66e", "#2bdc89", "^"),
 }
 ROW, HEAD, PANEL, COLUMNS = 28, 60, 400, 2  # pixels, and panels beside each other
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from fire_rl.fire.diagnosis import LOSS
 from fire_rl.replay.store import Damaged
 from fire_rl.training.durable import read_regular, write_durably
 
@@ -24,6 +25,11 @@ class ScoreRecord(Struct, frozen=True):
     high: Number
     rate: float
     fresh_rate: float
+
+    @property
+    def lost(self) -> bool:
+        """Whether the score counts as a loss of plasticity."""
+        return (self.high or 0) < 1 and (self.value or 0) < LOSS
 
 
 class NetworkRecord(Struct, frozen=True):

@@ -17,8 +17,9 @@ Outcome = Literal["trainability", "fit", "replace"]
 AGENTS = {"dqn": "DQN", "sac": "SAC", "vision": "images"}
 AGE = "updates"  # not a measure: what the number of updates alone would foretell
 ROWS = (*(name for name in MEASURES if name != TRAINABILITY), AGE)
+SAME_AGE = "same age"
 LEVELS: dict[str, Callable[[Sample, int], Tau]] = {
-    "within runs": within, "between runs": between, "overall": overall, "same age": overall
+    "within runs": within, "between runs": between, "overall": overall, SAME_AGE: overall
 }  # fmt: skip
 Point = tuple[Record, str, NetworkRecord]
 
@@ -53,14 +54,12 @@ class Cell:
         found = [record.updates if name == AGE else each.measures.get(name) for record, _, each in self.points]
         return np.array([np.nan if value is None else value for value in found], dtype=float)
 
-    def sample(self, name: str, outcome: Outcome = "trainability", *, level: str = "") -> Sample:
-        """Return a measure and an outcome with runs and strata: the same network in the same task.
-
-        At the level "same age", checkpoints of a stratum also have the same number of steps and of updates.
-        """
+    def sample(self, name: str, outcome: Outcome = "trainability", *, same_age: bool = False) -> Sample:
+        """Return a measure and an outcome with runs and strata: the same network in the same task, and if `same_age`
+        also the same numbers of steps and of updates."""
         runs = _numbered([record.run for record, _, _ in self.points])
         strata = _numbered([
-            (record.agent, network, record.task, *((record.step, record.updates) if level == "same age" else ()))
+            (record.agent, network, record.task, *((record.step, record.updates) if same_age else ()))
             for record, network, _ in self.points
         ])  # fmt: skip
         return Sample(self.measure(name), self.outcome(outcome), runs, strata)
@@ -69,7 +68,9 @@ class Cell:
     def taus(self) -> Mapping[str, Mapping[str, Tau]]:
         """Kendall's tau with trainability by measure and level."""
         return {
-            name: {level: tau(self.sample(name, level=level), len(ROWS)) for level, tau in LEVELS.items()}
+            name: {
+                level: tau(self.sample(name, same_age=level == SAME_AGE), len(ROWS)) for level, tau in LEVELS.items()
+            }
             for name in ROWS
             if np.isfinite(self.measure(name)).any()
         }

@@ -48,7 +48,7 @@ def write_scores(results: Results, path: Path) -> Path:
          *(_other(run, name) for name in others)]
         for comparison in results.comparisons for method in comparison.methods for run in method.runs
     )  # fmt: skip
-    return _write(path, ("agent", "env", "method", "label", *axes, *OF_A_RUN, *others), rows)
+    return write_table(path, ("agent", "env", "method", "label", *axes, *OF_A_RUN, *others), rows)
 
 
 def _others(results: Results) -> list[str]:
@@ -70,7 +70,7 @@ def write_phases(results: Results, path: Path) -> Path:
         [*_first(results, each.agent, each.where, method.method), *each.place, *point]
         for each in results.comparisons for method in each.methods if method.phases for point in _phases(method.phases)
     )  # fmt: skip
-    return _write(path, ("agent", "where", "method", "label", *columns_of(results.axes), *OF_A_PHASE), rows)
+    return write_table(path, ("agent", "where", "method", "label", *columns_of(results.axes), *OF_A_PHASE), rows)
 
 
 def _phases(matrix: PhaseMatrix) -> Iterator[list[object]]:
@@ -86,7 +86,7 @@ def write_curves(results: Results, path: Path) -> Path:
         [*_first(results, each.agent, each.where, method), *each.place, *point]
         for each in everything for method, point in _points(each, results.options.spelled)
     )  # fmt: skip
-    return _write(path, ("agent", "where", "method", "label", *columns_of(results.axes), *POINT), rows)
+    return write_table(path, ("agent", "where", "method", "label", *columns_of(results.axes), *POINT), rows)
 
 
 def columns_of(axes: Iterable[Axis]) -> list[str]:
@@ -99,7 +99,8 @@ def _first(results: Results, agent: str, where: str, method: str) -> list[object
     return [agent, where, results.options.spelled(method), method]
 
 
-def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
+    """Write rows as a CSV file; no text of a cell can be read as a formula."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(columns)
