@@ -1,7 +1,7 @@
 """What a repair after FIRE's projection gains: the area of the dip, the final return and trainability, from one trunk.
 
     python -m benchmarks.dip --agent dqn --env MinAtar/SpaceInvaders-v1 --replay-ratio 4 --dir runs/dip-dqn
-    python -m benchmarks.dip --agent sac --env h1-walk --dir runs/dip-sac
+    python -m benchmarks.dip --agent sac --env Hopper-v5 --action-repeat 1 --steps 7000 --dir runs/dip-sac
 
 First compare.py trains the trunks and the branches of all methods at half of the run, by its quick preset; if the
 folder has some of these runs, it makes the others. Then each trunk's checkpoint is loaded, every method acts on a copy

@@ -34,6 +34,7 @@ from fire_rl.commands.train import train_dqn
 from fire_rl.experiments.diagnosis.loaded_run import load_run
 from fire_rl.fire import Probe
 from fire_rl.training.lines import read_lines
+from tests.fixtures.comparison import write_run
 
 stats = pytest.importorskip("scipy.stats")
 
@@ -321,8 +322,9 @@ def test_thresholds_are_chosen_on_some_seeds_and_judged_on_others(tmp_path: Path
     names = {name: [triggers.spelled("fire", name, each) for each in values] for name, values in tried.items()}
     assert names["dormant"][0] == "fire@when=dormant>0.075"
     assert names["trainability"][0].startswith("fire@when=trainability<0.")
-    found = {name: [(5.0, 2)] for every in names.values() for name in every}
-    found |= {names["dormant"][1]: [(5.0, 1)], names["trainability"][2]: [(4.0, 0), (7.0, 3)]}
+    found = {name: {10: triggers.Outcome(5.0, 1.0, 2)} for every in names.values() for name in every}
+    found |= {names["dormant"][1]: {10: triggers.Outcome(5.0, 1.0, 1)}}
+    found |= {names["trainability"][2]: {10: triggers.Outcome(4.0, 1.0, 0), 11: triggers.Outcome(7.0, 1.0, 3)}}
     chosen = triggers.chosen_of(options, tried, found)
     assert chosen == {"trainability": tried["trainability"][2], "dormant": tried["dormant"][1]}
     triggers.refuse_shared_seeds(options, made)
@@ -333,3 +335,22 @@ def test_thresholds_are_chosen_on_some_seeds_and_judged_on_others(tmp_path: Path
         triggers.candidates(made, "game", "weight_norm")
     with pytest.raises(ValueError, match="no checkpoint of chess has dormant"):
         triggers.candidates(made, "chess", "dormant")
+
+
+def test_runs_with_triggers_are_found_again_by_their_spelling(tmp_path: Path):
+    name = triggers.spelled("fire", "trainability", 0.9)
+    for seed in range(20, 26):
+        write_run(tmp_path / f"none{seed}", seed=seed, level=10.0 + seed)
+        write_run(tmp_path / f"once{seed}", method="fire", seed=seed, level=11.0 + seed, event_steps=[5_000], dip=0.0)
+        when = {"reinit_when": ("trainability<0.9",), "trainability_every": 10_000}
+        write_run(tmp_path / f"when{seed}", method="fire", seed=seed, level=12.0 + seed, settings=when)
+    found = triggers.outcomes(tmp_path)
+    assert list(found) == ["none", "fire", name]
+    assert [run.events for run in found["fire"].values()] == [1] * 6
+    rows = triggers.table_of(found, ["none", name], [name]).splitlines()
+    assert rows[2].startswith("| `none` | 6 | 0 | ")
+    assert rows[3].startswith(f"| **`{name}`** | 6 | 0 | ")
+    assert "(+" in rows[3], "the difference to no method on the same seeds"
+    write_run(tmp_path / "unfinished", seed=30, reached=5_000)
+    with pytest.raises(ValueError, match="unfinished has no final return"):
+        triggers.outcomes(tmp_path)

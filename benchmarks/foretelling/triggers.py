@@ -9,6 +9,8 @@ The rule, the same for every measure:
 3. Only the chosen thresholds are run on the seeds B, beside no method and beside the method once at half the run. Only
    B is judged: compare.py writes its report into DIR/judge.
 No seed of the checkpoints is in A or B, and no seed is in both. The same command continues after an interruption.
+The two tables are printed, and written to DIR/triggers.md. A difference is that to no method on the same seeds, with
+its exact 95% interval from all sign flips.
 """
 
 import sys
@@ -23,10 +25,12 @@ import tyro
 from fire_rl.commands import compare
 from fire_rl.experiments.analysis.found import find_runs
 from fire_rl.experiments.analysis.scoring import score
+from fire_rl.experiments.report import wording
 from fire_rl.fire.trainability import updates_of
-from fire_rl.training.files import write_json
+from fire_rl.training.durable import write_durably
 from fire_rl.training.settings import PROBE_EVERY
 
+from ..dip import cell
 from .__main__ import run
 from .results import RESULTS, Record, read_results
 from .table import by_task
@@ -34,7 +38,8 @@ from .table import by_task
 Measure = Literal["trainability", "dormant", "dead", "active", "effective_rank", "stable_rank", "weight_norm"]
 RISES = {"dormant", "dead", "weight_norm"}  # measures whose high values are said to be bad; of the others the low ones
 QUARTILES = (0.25, 0.5, 0.75)
-CHOICE = "choice.json"
+TABLES = "triggers.md"
+NOTHING = "none"  # the method that does nothing
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,20 @@ class Options:
     """Say which runs there are and what they cost, and do nothing."""
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a run ended with."""
+
+    final: float
+    """The final return."""
+    mean: float
+    """The mean return over the run."""
+    events: int
+    """The number of events."""
+
+
 Tried = Mapping[str, Sequence[float]]  # candidate thresholds by measure
-Outcomes = dict[str, list[tuple[float, int]]]  # final return and number of events of each run, by method
+Outcomes = dict[str, dict[int, Outcome]]  # by method and seed
 
 
 def candidates(records: Sequence[Record], game: str, measure: str) -> tuple[float, ...]:
@@ -94,12 +111,15 @@ def words_of(options: Options, part: str, methods: Sequence[str]) -> list[str]:
 
 
 def outcomes(folder: Path) -> Outcomes:
-    """Return the final return and the number of events of each run that has ended, by method."""
+    """Return the outcome of each run in a folder, by method and seed; raise ValueError if a run has no final return."""
     found: Outcomes = {}
     for each in find_runs([folder]).runs:
-        if (final := score(each, counted=True).final) is not None:
-            schedule = "".join(f"@when={trigger}" for trigger in each.schedule.get("reinit_when", ()))
-            found.setdefault(f"{each.method}{schedule}", []).append((final, len(each.events)))
+        scores = score(each, counted=True)
+        if scores.final is None or scores.area is None:
+            raise ValueError(f"{each.folder} has no final return; see its log, and start the same command again")
+        schedule = "".join(f"@when={trigger}" for trigger in each.schedule.get("reinit_when", ()))
+        outcome = Outcome(scores.final, scores.area, len(each.events))
+        found.setdefault(f"{each.method}{schedule}", {})[each.seed] = outcome
     return found
 
 
@@ -107,13 +127,30 @@ def chosen_of(options: Options, tried: Tried, found: Outcomes) -> dict[str, floa
     """Return the chosen threshold of each measure by the rule above."""
     chosen: dict[str, float] = {}
     for measure, thresholds in tried.items():
-        results = {threshold: found[spelled(options.method, measure, threshold)] for threshold in thresholds}
+        results = {threshold: found[spelled(options.method, measure, threshold)].values() for threshold in thresholds}
         ranked = {
-            threshold: (np.mean([final for final, _ in runs]), -np.mean([events for _, events in runs]))
+            threshold: (np.mean([run.final for run in runs]), -np.mean([run.events for run in runs]))
             for threshold, runs in results.items()
         }
         chosen[measure] = max(ranked, key=ranked.__getitem__)
     return chosen
+
+
+def table_of(found: Outcomes, methods: Sequence[str], bold: Sequence[str] = ()) -> str:
+    """Return the outcomes of methods in Markdown, with the differences to no method; the names in `bold` are bold."""
+    lines = ["| method | runs | events | final return | mean return |", "| --- | ---: | ---: | ---: | ---: |"]
+    nothing = found[NOTHING]
+    for method in methods:
+        runs, name = found[method], f"**`{method}`**" if method in bold else f"`{method}`"
+        seeds = sorted(runs)
+        others = None if method == NOTHING or seeds != sorted(nothing) else [nothing[seed] for seed in seeds]
+        cells = [
+            cell([getattr(runs[seed], what) for seed in seeds], others and [getattr(other, what) for other in others])
+            for what in ("final", "mean")
+        ]
+        events = wording.amount(float(np.mean([run.events for run in runs.values()])))
+        lines.append(f"| {name} | {len(runs)} | {events} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def refuse_shared_seeds(options: Options, records: Sequence[Record]) -> None:
@@ -136,28 +173,30 @@ def main(options: Options) -> int:
     if options.dry_run:
         say_cost(options, tried, every)
         return 0
-    if code := compare.body(words_of(options, "choose", ["none", *every])):
+    if code := compare.body(words_of(options, "choose", [NOTHING, *every])):
         return code
     found = outcomes(options.dir / "choose")
-    chosen = chosen_of(options, tried, found)
-    winners = [spelled(options.method, measure, threshold) for measure, threshold in chosen.items()]
-    write_json(options.dir / CHOICE, {"candidates": tried, "chosen": chosen, "seeds": options.choose, "found": found})
-    words = words_of(options, "judge", ["none", options.method, *winners])
-    if code := compare.body([*words, "--baseline", "none", "--reference", winners[0]]):
+    winners = [spelled(options.method, *each) for each in chosen_of(options, tried, found).items()]
+    judged = [NOTHING, options.method, *winners]
+    words = words_of(options, "judge", judged)
+    if code := compare.body([*words, "--baseline", NOTHING, "--reference", winners[0]]):
         return code
-    print(f"\nchosen on seeds {options.choose}: {', '.join(winners)}\njudged on seeds {options.judge}:")
-    for method, runs in outcomes(options.dir / "judge").items():
-        finals, events = ([run[place] for run in runs] for place in (0, 1))
-        print(f"  {method:40} final return {np.mean(finals):6.1f}, {np.mean(events):.1f} events, {len(runs)} runs")
+    tables = (
+        f"Candidates, on the seeds {options.choose}; the chosen ones are bold:\n\n"
+        f"{table_of(found, [NOTHING, *every], winners)}\n\n"
+        f"Judged, on the seeds {options.judge}:\n\n{table_of(outcomes(options.dir / 'judge'), judged)}\n"
+    )
+    write_durably(options.dir / TABLES, tables.encode())
+    print(f"\n{tables}")
     return 0
 
 
 def say_cost(options: Options, tried: Tried, every: Sequence[str]) -> None:
     """Print both sweeps as compare.py's --dry-run does, with the updates that trainability adds."""
-    compare.body([*words_of(options, "choose", ["none", *every]), "--dry-run"])
+    compare.body([*words_of(options, "choose", [NOTHING, *every]), "--dry-run"])
     middle = [spelled(options.method, measure, values[len(values) // 2]) for measure, values in tried.items()]
     print("\nwhich thresholds are judged is not known yet; the middle candidates stand for them here")
-    compare.body([*words_of(options, "judge", ["none", options.method, *middle]), "--dry-run"])
+    compare.body([*words_of(options, "judge", [NOTHING, options.method, *middle]), "--dry-run"])
     checks = int(options.replay_ratio * (options.steps - 1_000) // PROBE_EVERY)
     if "trainability" in tried:
         print(f"\na run with trainability makes {checks} checks of {updates_of(1):,} updates on copies besides")
