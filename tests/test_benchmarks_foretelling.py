@@ -314,19 +314,18 @@ def test_the_command_trains_measures_and_continues(
 # Triggers on held-out seeds
 
 
-def test_thresholds_are_chosen_on_some_seeds_and_judged_on_others(tmp_path: Path):
+def test_thresholds_are_chosen_on_some_seeds_and_judged_on_others():
     made = records()
     options = triggers.Options(game="game", measures=("trainability", "dormant"), choose="10-11", judge="20-21")
     tried: triggers.Tried = {name: triggers.candidates(made, "game", name) for name in options.measures}
-    assert tried["dormant"] == (0.075, 0.15, 0.23)
-    names = {name: [triggers.spelled("fire", name, each) for each in values] for name, values in tried.items()}
+    assert tried["dormant"] == ("dormant>0.075", "dormant>0.15", "dormant>0.225")
+    assert tried["trainability"][0].startswith("trainability<0.")
+    names = {name: [triggers.spelled("fire", each) for each in values] for name, values in tried.items()}
     assert names["dormant"][0] == "fire@when=dormant>0.075"
-    assert names["trainability"][0].startswith("fire@when=trainability<0.")
     found = {name: {10: triggers.Outcome(5.0, 1.0, 2)} for every in names.values() for name in every}
     found |= {names["dormant"][1]: {10: triggers.Outcome(5.0, 1.0, 1)}}
     found |= {names["trainability"][2]: {10: triggers.Outcome(4.0, 1.0, 0), 11: triggers.Outcome(7.0, 1.0, 3)}}
-    chosen = triggers.chosen_of(options, tried, found)
-    assert chosen == {"trainability": tried["trainability"][2], "dormant": tried["dormant"][1]}
+    assert triggers.chosen_of(options, tried, found) == [names["trainability"][2], names["dormant"][1]]
     triggers.refuse_shared_seeds(options, made)
     for wrong in (replace(options, judge="11-12"), replace(options, choose="5-6"), replace(options, judge="0")):
         with pytest.raises(ValueError, match="would be used twice"):
@@ -337,20 +336,37 @@ def test_thresholds_are_chosen_on_some_seeds_and_judged_on_others(tmp_path: Path
         triggers.candidates(made, "chess", "dormant")
 
 
+def test_a_trigger_acts_on_the_side_where_trainability_is_low():
+    made = records()
+    opposite = [
+        msgspec.structs.replace(record, networks={
+            name: msgspec.structs.replace(each, measures={"dormant": -each.measures["dormant"]})
+            for name, each in record.networks.items()
+        })
+        for record in made
+    ]  # fmt: skip
+    assert triggers.candidates(opposite, "game", "dormant")[0] == "dormant<-0.225"
+
+
 def test_runs_with_triggers_are_found_again_by_their_spelling(tmp_path: Path):
-    name = triggers.spelled("fire", "trainability", 0.9)
+    name = triggers.spelled("fire", "trainability<0.9")
+    when = {"reinit_when": ("trainability<0.9",), "trainability_every": 10_000}
     for seed in range(20, 26):
         write_run(tmp_path / f"none{seed}", seed=seed, level=10.0 + seed)
+        write_run(tmp_path / f"often{seed}", method="fire", seed=seed, settings={"reinit_every": 10_000})
         write_run(tmp_path / f"once{seed}", method="fire", seed=seed, level=11.0 + seed, event_steps=[5_000], dip=0.0)
-        when = {"reinit_when": ("trainability<0.9",), "trainability_every": 10_000}
         write_run(tmp_path / f"when{seed}", method="fire", seed=seed, level=12.0 + seed, settings=when)
-    found = triggers.outcomes(tmp_path)
-    assert list(found) == ["none", "fire", name]
+    write_run(tmp_path / "other", seed=10, reached=5_000)  # of another --choose
+    found = triggers.outcomes(tmp_path, range(20, 26))
+    assert set(found) == {"none", "fire", "fire@every=10000", name}
     assert [run.events for run in found["fire"].values()] == [1] * 6
     rows = triggers.table_of(found, ["none", name], [name]).splitlines()
     assert rows[2].startswith("| `none` | 6 | 0 | ")
     assert rows[3].startswith(f"| **`{name}`** | 6 | 0 | ")
     assert "(+" in rows[3], "the difference to no method on the same seeds"
-    write_run(tmp_path / "unfinished", seed=30, reached=5_000)
-    with pytest.raises(ValueError, match="unfinished has no final return"):
-        triggers.outcomes(tmp_path)
+    with pytest.raises(ValueError, match="with the seed 26"):
+        triggers.outcomes(tmp_path, range(20, 27))
+    write_run(tmp_path / "diverged", seed=30, diverged=5_000)
+    assert triggers.outcomes(tmp_path, [30])["none"][30].final == 0.0
+    with pytest.raises(ValueError, match="other has no final return"):
+        triggers.outcomes(tmp_path, [10])

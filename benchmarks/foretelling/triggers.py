@@ -3,18 +3,20 @@
     python -m benchmarks.foretelling.triggers [--dir runs/foretelling-triggers] [--jobs 2] [--dry-run]
 
 The rule, the same for every measure:
-1. Candidates are the quartiles of the measure over the checkpoints of this game in results.jsonl.
+1. Candidates are the quartiles of the measure over the checkpoints of this game in results.jsonl. An event comes on the
+   side of a candidate where trainability is low: by the sign of Kendall's tau within the runs of these checkpoints, or,
+   if its interval contains 0, the usual side (many dormant units, a low rank).
 2. Every candidate is run on the seeds A. The threshold with the highest mean final return on A is chosen; of equal
    ones, the one with fewer events.
-3. Only the chosen thresholds are run on the seeds B, beside no method and beside the method once at half the run. Only
-   B is judged: compare.py writes its report into DIR/judge.
+3. Only the chosen thresholds are run on the seeds B, beside no method, the method once at half the run, and the method
+   with events as often as a trigger can have them. Only B is judged: compare.py writes its report into DIR/judge.
 No seed of the checkpoints is in A or B, and no seed is in both. The same command continues after an interruption.
 The two tables are printed, and written to DIR/triggers.md. A difference is that to no method on the same seeds, with
 its exact 95% interval from all sign flips.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,19 +26,23 @@ import tyro
 
 from fire_rl.commands import compare
 from fire_rl.experiments.analysis.found import find_runs
+from fire_rl.experiments.analysis.levels import continued, failing_value
 from fire_rl.experiments.analysis.scoring import score
 from fire_rl.experiments.report import wording
 from fire_rl.fire.trainability import updates_of
+from fire_rl.fire.trigger import TRAINABILITY
 from fire_rl.training.durable import write_durably
 from fire_rl.training.settings import PROBE_EVERY
 
 from ..dip import cell
 from .__main__ import run
+from .correlation import within
 from .results import RESULTS, Record, read_results
 from .table import by_task
 
 Measure = Literal["trainability", "dormant", "dead", "active", "effective_rank", "stable_rank", "weight_norm"]
 RISES = {"dormant", "dead", "weight_norm"}  # measures whose high values are said to be bad; of the others the low ones
+DIGITS = 4  # of a candidate
 QUARTILES = (0.25, 0.5, 0.75)
 TABLES = "triggers.md"
 NOTHING = "none"  # the method that does nothing
@@ -82,23 +88,28 @@ class Outcome:
     """The number of events."""
 
 
-Tried = Mapping[str, Sequence[float]]  # candidate thresholds by measure
+Tried = Mapping[str, Sequence[str]]  # candidate triggers by measure
 Outcomes = dict[str, dict[int, Outcome]]  # by method and seed
 
 
-def candidates(records: Sequence[Record], game: str, measure: str) -> tuple[float, ...]:
-    """Return the quartiles of a measure over the checkpoints of a game, with two digits, each once."""
+def candidates(records: Sequence[Record], game: str, measure: str) -> tuple[str, ...]:
+    """Return a trigger for each quartile of a measure over the checkpoints of a game, as --reinit-when takes it."""
     cell = next((cell for cell in by_task(records) if cell.points[0][0].task == game), None)
-    values = np.array([]) if cell is None else cell.outcome() if measure == "trainability" else cell.measure(measure)
+    values = np.array([]) if cell is None else cell.outcome() if measure == TRAINABILITY else cell.measure(measure)
     values = values[np.isfinite(values)]
-    if not len(values):
+    if cell is None or not len(values):
         raise ValueError(f"no checkpoint of {game} has {measure}: run python -m benchmarks.foretelling first")
-    return tuple(dict.fromkeys(float(f"{value:.2g}") for value in np.quantile(values, QUARTILES)))
+    rises = measure in RISES
+    if measure != TRAINABILITY:
+        tau = within(cell.sample(measure), 1)
+        rises = tau.value < 0 if tau.low > 0 or tau.high < 0 else rises
+    thresholds = (f"{value:.{DIGITS}g}" for value in np.quantile(values, QUARTILES))
+    return tuple(dict.fromkeys(f"{measure}{'>' if rises else '<'}{threshold}" for threshold in thresholds))
 
 
-def spelled(method: str, measure: str, threshold: float) -> str:
+def spelled(method: str, trigger: str) -> str:
     """Return the method with its trigger, as compare.py takes it."""
-    return f"{method}@when={measure}{'>' if measure in RISES else '<'}{threshold:g}"
+    return f"{method}@when={trigger}"
 
 
 def words_of(options: Options, part: str, methods: Sequence[str]) -> list[str]:
@@ -110,30 +121,36 @@ def words_of(options: Options, part: str, methods: Sequence[str]) -> list[str]:
     return [*words, "--jobs", str(options.jobs), "--threads", "1", "--device", "cpu", "--keep-replay", "False"]
 
 
-def outcomes(folder: Path) -> Outcomes:
-    """Return the outcome of each run in a folder, by method and seed; raise ValueError if a run has no final return."""
+def outcomes(folder: Path, seeds: Collection[int]) -> Outcomes:
+    """Return the outcomes of these seeds' runs in a folder, by method; a run that diverged has that of a random policy.
+
+    ValueError: a run has no final return, or a method lacks a seed.
+    """
+    runs = [run for run in find_runs([folder]).runs if run.seed in seeds]
     found: Outcomes = {}
-    for each in find_runs([folder]).runs:
+    for each in continued(runs, failing_value(runs[0].env, runs, runs[0].metric)) if runs else ():
         scores = score(each, counted=True)
         if scores.final is None or scores.area is None:
             raise ValueError(f"{each.folder} has no final return; see its log, and start the same command again")
-        schedule = "".join(f"@when={trigger}" for trigger in each.schedule.get("reinit_when", ()))
+        schedule = [f"@when={trigger}" for trigger in each.schedule.get("reinit_when", ())]
+        if period := each.schedule.get("reinit_every"):
+            schedule.append(f"@every={period}")
         outcome = Outcome(scores.final, scores.area, len(each.events))
-        found.setdefault(f"{each.method}{schedule}", {})[each.seed] = outcome
+        found.setdefault(each.method + "".join(schedule), {})[each.seed] = outcome
+    for method, by_seed in found.items():
+        if missing := set(seeds) - set(by_seed):
+            raise ValueError(f"{folder} has no run of {method} with the seed {min(missing)}")
     return found
 
 
-def chosen_of(options: Options, tried: Tried, found: Outcomes) -> dict[str, float]:
-    """Return the chosen threshold of each measure by the rule above."""
-    chosen: dict[str, float] = {}
-    for measure, thresholds in tried.items():
-        results = {threshold: found[spelled(options.method, measure, threshold)].values() for threshold in thresholds}
-        ranked = {
-            threshold: (np.mean([run.final for run in runs]), -np.mean([run.events for run in runs]))
-            for threshold, runs in results.items()
-        }
-        chosen[measure] = max(ranked, key=ranked.__getitem__)
-    return chosen
+def chosen_of(options: Options, tried: Tried, found: Outcomes) -> list[str]:
+    """Return the chosen method of each measure, with its trigger, by the rule above."""
+
+    def rank(name: str) -> tuple[float, float]:
+        runs = found[name].values()
+        return float(np.mean([run.final for run in runs])), -float(np.mean([run.events for run in runs]))
+
+    return [max((spelled(options.method, trigger) for trigger in triggers), key=rank) for triggers in tried.values()]
 
 
 def table_of(found: Outcomes, methods: Sequence[str], bold: Sequence[str] = ()) -> str:
@@ -155,50 +172,59 @@ def table_of(found: Outcomes, methods: Sequence[str], bold: Sequence[str] = ()) 
 
 def refuse_shared_seeds(options: Options, records: Sequence[Record]) -> None:
     """Raise ValueError if a seed is used twice: it would not be held out."""
-    seeds = {part: set(compare.parse_seeds([getattr(options, part)])) for part in ("choose", "judge")}
+    chosen, judged = (set(seeds_of(part)) for part in (options.choose, options.judge))
     seen = {record.seed for record in records if record.task == options.game}
-    if shared := (seeds["choose"] & seeds["judge"]) | (seeds["judge"] & seen) | (seeds["choose"] & seen):
+    if shared := (chosen & judged) | (judged & seen) | (chosen & seen):
         raise ValueError(
             f"--choose {options.choose} --judge {options.judge} given; seed {min(shared)} would be used twice: "
             f"{options.results} has the seeds {', '.join(map(str, sorted(seen)))}"
         )
 
 
+def seeds_of(text: str) -> list[int]:
+    """Return the seeds that a text such as 20-25 names."""
+    return compare.parse_seeds([text])
+
+
 def main(options: Options) -> int:
     """Choose on the seeds A, then judge on the seeds B; return the exit code."""
+    if "@" in options.method:
+        raise ValueError(f"--method {options.method} given; it must have no schedule of its own")
     records = read_results(options.results)
     refuse_shared_seeds(options, records)
     tried: Tried = {measure: candidates(records, options.game, measure) for measure in options.measures}
-    every = [spelled(options.method, measure, each) for measure, values in tried.items() for each in values]
+    every = [spelled(options.method, trigger) for triggers in tried.values() for trigger in triggers]
+    often = f"{options.method}@every={PROBE_EVERY}"
     if options.dry_run:
-        say_cost(options, tried, every)
+        say_cost(options, tried, every, often)
         return 0
     if code := compare.body(words_of(options, "choose", [NOTHING, *every])):
         return code
-    found = outcomes(options.dir / "choose")
-    winners = [spelled(options.method, *each) for each in chosen_of(options, tried, found).items()]
-    judged = [NOTHING, options.method, *winners]
+    found = outcomes(options.dir / "choose", seeds_of(options.choose))
+    winners = chosen_of(options, tried, found)
+    judged = [NOTHING, options.method, often, *winners]
     words = words_of(options, "judge", judged)
     if code := compare.body([*words, "--baseline", NOTHING, "--reference", winners[0]]):
         return code
+    results = outcomes(options.dir / "judge", seeds_of(options.judge))
     tables = (
         f"Candidates, on the seeds {options.choose}; the chosen ones are bold:\n\n"
         f"{table_of(found, [NOTHING, *every], winners)}\n\n"
-        f"Judged, on the seeds {options.judge}:\n\n{table_of(outcomes(options.dir / 'judge'), judged)}\n"
+        f"Judged, on the seeds {options.judge}:\n\n{table_of(results, judged)}\n"
     )
     write_durably(options.dir / TABLES, tables.encode())
     print(f"\n{tables}")
     return 0
 
 
-def say_cost(options: Options, tried: Tried, every: Sequence[str]) -> None:
+def say_cost(options: Options, tried: Tried, every: Sequence[str], often: str) -> None:
     """Print both sweeps as compare.py's --dry-run does, with the updates that trainability adds."""
     compare.body([*words_of(options, "choose", [NOTHING, *every]), "--dry-run"])
-    middle = [spelled(options.method, measure, values[len(values) // 2]) for measure, values in tried.items()]
+    middle = [spelled(options.method, triggers[len(triggers) // 2]) for triggers in tried.values()]
     print("\nwhich thresholds are judged is not known yet; the middle candidates stand for them here")
-    compare.body([*words_of(options, "judge", [NOTHING, options.method, *middle]), "--dry-run"])
+    compare.body([*words_of(options, "judge", [NOTHING, options.method, often, *middle]), "--dry-run"])
     checks = int(options.replay_ratio * (options.steps - 1_000) // PROBE_EVERY)
-    if "trainability" in tried:
+    if TRAINABILITY in tried:
         print(f"\na run with trainability makes {checks} checks of {updates_of(1):,} updates on copies besides")
 
 
