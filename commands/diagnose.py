@@ -1,6 +1,7 @@
 """Examine a run's checkpoint: can its networks still learn, which method restores that, and what does it cost?"""
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from fire_rl.training.checkpoint import steps_of
 from fire_rl.training.command_line import read_operand
 from fire_rl.training.memory import keep_large_blocks
 from fire_rl.training.policy import split_run
+from fire_rl.training.session import writable
 from fire_rl.training.trust import trusted
 
 MOST_EPISODES, MOST_UPDATES, MOST_THREADS = 1_000, 1_000_000, 1_000
+RECOVERY = 500  # updates
 USUAL = ("fire", "reset", "shrink-perturb", "reset-head")
 USAGE = f"""Examine a run's checkpoint on copies of its networks; the run is not changed.
 
@@ -45,8 +48,9 @@ class Options:
     """Number of probe seeds, 3 to 11; each has its own fresh network and its own function to learn."""
     episodes: int = 5
     """Episodes on which the return of each remedy is measured; 0: none."""
-    recovery: int = 500
-    """Updates of the agent's normal training after a remedy, before it is measured again; 0: none."""
+    recovery: int | None = None
+    """Updates of the agent's normal training after a remedy, before it is measured again; 0: none; unset: 500, or for
+    DQN two periods of target copies if that is more."""
     threads: int = 1
     """CPU threads."""
     out: Path | None = None
@@ -66,17 +70,34 @@ def body(arguments: Sequence[str]) -> int:
         raise ValueError(f"--all given with {name}; allowed is a run without a step")
     keep_large_blocks()
     torch.set_num_threads(options.threads)
-    loaded, place = load_run(folder, step, trust, _say), options.out or folder
-    _examine(loaded, probe, options, place, several=options.all)
-    for other in reversed(steps_of(folder)) if options.all else ():
-        if other != loaded.step:
-            _examine(load_run(folder, other, trust, _say), probe, options, place, several=True)
+
+    def examine(at: int | None) -> None:
+        _examine(load_run(folder, at, trust, _say), probe, options, options.out or folder)
+
+    if options.all:
+        _each(folder, examine)
+    else:
+        examine(step)
     return 0
+
+
+def _each(folder: Path, examine: Callable[[int | None], None]) -> None:
+    """Examine every checkpoint; one that cannot be examined is said and skipped, unless none can be."""
+    steps = list(reversed(steps_of(folder))) or [None]
+    reasons: list[ValueError] = []
+    for step in steps:
+        try:
+            examine(step)
+        except ValueError as error:
+            reasons.append(error)
+            if str(error).startswith("--") or len(reasons) == len(steps):  # wrong words, or no checkpoint at all
+                raise reasons[0] from None
+            _say(f"warning: skipped: {error}")
 
 
 def _probe(options: Options) -> Probe:
     """Return the probe that the options describe; raise ValueError, in one line, if a number is out of bounds."""
-    if not 0 <= options.episodes <= MOST_EPISODES or not 0 <= options.recovery <= MOST_UPDATES:
+    if not 0 <= options.episodes <= MOST_EPISODES or not 0 <= (options.recovery or 0) <= MOST_UPDATES:
         raise ValueError(
             f"--episodes {options.episodes} --recovery {options.recovery} given; allowed are 0 to {MOST_EPISODES:,}, "
             f"and 0 to {MOST_UPDATES:,}"
@@ -91,14 +112,30 @@ def _probe(options: Options) -> Probe:
         raise ValueError(f"--{error}") from None
 
 
-def _examine(loaded: LoadedRun, probe: Probe, options: Options, folder: Path, several: bool) -> None:
+def _examine(loaded: LoadedRun, probe: Probe, options: Options, folder: Path) -> None:
     texts = [text for text in dict.fromkeys(options.remedies) if text != "none"]
-    asked = Asked(probe, methods_of(loaded, texts), options.episodes, options.recovery)
-    examination = examine_run(loaded, asked, _say)
-    _report(examination, write_examination(examination, folder / f"diagnosis-{loaded.step}" if several else folder))
+    remedies = methods_of(loaded, texts)
+    place = folder / f"diagnosis-{loaded.step}" if options.all else folder
+    with writable(place):
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place):
+            pass  # fails now if the folder is not writable, and not after minutes
+    recovery = _recovery(loaded) if options.recovery is None else options.recovery
+    examination = examine_run(loaded, Asked(probe, remedies, options.episodes, recovery), _say)
+    _report(examination)
+    if (place / NUMBERS).exists():
+        _say(f"\n  replaced: an earlier diagnosis in {place}")
+    with writable(place):
+        page = write_examination(examination, place)
+    _say(f"\n  page          {page}\n  numbers       {page.with_name(NUMBERS)}")
 
 
-def _report(examination: Examination, page: Path) -> None:
+def _recovery(loaded: LoadedRun) -> int:
+    """Return the length of the recovery: without a copy of DQN's target network, training would learn old values."""
+    return max(RECOVERY, 2 * loaded.config.by_name().get("target_every", 0))
+
+
+def _report(examination: Examination) -> None:
     print(f"\n{examination.run}, step {examination.step:,}")
     for diagnosis in examination.diagnoses.values():
         print(f"  {diagnosis.sentence}")
@@ -109,8 +146,7 @@ def _report(examination: Examination, page: Path) -> None:
             score = effect.trainability.best
             print(f"  {remedy.name[:24]:24} {network[:10]:10} {effect.kept.value:>12.2f}  {score}")
     advice = examination.advice
-    print(f"\n{advice.choice}: {advice.reason}\n    {advice.command}\n")
-    print(f"  page          {page}\n  numbers       {page.with_name(NUMBERS)}")
+    print(f"\n{advice.choice}: {advice.reason}\n    {advice.command}", flush=True)
 
 
 def _say(line: str) -> None:

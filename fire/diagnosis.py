@@ -36,16 +36,16 @@ from .probe import (
     with_layers_of,
 )
 
-Lost: TypeAlias = Literal["nothing", "at its own rate", "unlearning", "fitting"]
-Where: TypeAlias = Literal["", "last layer", "hidden layers"]
+Lost: TypeAlias = Literal["nothing", "not settled", "at its own rate", "unlearning", "fitting"]
+Where: TypeAlias = Literal["", "not settled", "last layer", "hidden layers"]
 Form: TypeAlias = Literal["fit", "replace", "given"]
 
 FORMS: tuple[Form, ...] = ("fit", "replace")
 LOSS = 0.9  # a score below this with an interval below 1 counts as lost
 LEAST = 0.05  # the share that fresh networks must learn, or a score has no meaning
 TARGETS_FROM = 1_000  # first seed of the networks whose outputs are targets, away from the fresh networks' seeds
-# Quantile 0.975 of Student's t by degrees of freedom, 2 to 10.
-STUDENT = {2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228}
+# Quantile 0.975 of Student's t by degrees of freedom, 1 to 10.
+STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228}
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,11 @@ class Score:
         """Whether the score counts as a loss of plasticity."""
         return self.high < 1.0 and self.value < LOSS
 
+    @property
+    def unsettled(self) -> bool:
+        """Whether the score is as low as a loss, but with an interval that does not exclude 1."""
+        return self.high >= 1.0 and self.value < LOSS
+
     def __str__(self) -> str:
         return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
 
@@ -78,7 +83,7 @@ class Score:
         scores = [share / max(usual, LEAST / 2) for share, usual in zip(shares, fresh, strict=True)]
         value = mean_of(scores)
         variance = sum((score - value) ** 2 for score in scores) / (count - 1)
-        half = STUDENT[count - 1] * math.sqrt(variance * (1.0 + 1.0 / count))
+        half = student(count - 1) * math.sqrt(variance * (1.0 + 1.0 / count))
         return cls(value, value - half, value + half, rate, fresh_rate)
 
 
@@ -255,7 +260,9 @@ def examine(module: nn.Module, name: str, bench: Bench, layers: Sequence[str]) -
             mixed = [with_layers_of(module, fresh, layers) for fresh in bench.fresh]
             readings[headed(form)] = bench.read(headed(form), mixed, form, _few(bench, reading))
     lost, where = _judge(readings)
-    return Diagnosis(name, lost, where, _sentence(name, lost, where, readings), readings, bench.probe, bench.own)
+    return Diagnosis(
+        name, lost, where, _sentence(name, lost, where, readings, bench.own), readings, bench.probe, bench.own
+    )
 
 
 def headed(form: str) -> str:
@@ -271,23 +278,31 @@ def _few(bench: Bench, reading: Reading) -> tuple[float, ...]:
 def _judge(readings: Mapping[str, Reading]) -> tuple[Lost, Where]:
     for form in FORMS:
         if readings[form].lost:
-            mixed = readings.get(headed(form))
-            where: Where = "" if mixed is None else "hidden layers" if mixed.lost else "last layer"
-            return ("fitting" if form == "fit" else "unlearning"), where
+            return ("fitting" if form == "fit" else "unlearning"), _where(readings.get(headed(form)))
+    if any(readings[form].best.unsettled for form in FORMS):
+        return "not settled", ""
     slow = any(readings[form].lost_at_own for form in FORMS)
     return ("at its own rate" if slow else "nothing"), ""
 
 
-def _sentence(name: str, lost: Lost, where: Where, readings: Mapping[str, Reading]) -> str:
+def _where(mixed: Reading | None) -> Where:
+    """Return where the loss lies, from the reading with the last layer of a fresh network."""
+    if mixed is None:
+        return ""
+    return "hidden layers" if mixed.lost else "not settled" if mixed.best.unsettled else "last layer"
+
+
+def _sentence(name: str, lost: Lost, where: Where, readings: Mapping[str, Reading], own_rate: float | None) -> str:
     """Return the verdict in words, with scores and their 95% intervals."""
     fit, replace = readings["fit"], readings["replace"]
-    at = f"at learning rate {(replace if lost == 'unlearning' else fit).best.rate:g}"
+    scores = (
+        f"It fits new targets {fit.best} times as well as a fresh network, at learning rate {fit.best.rate:g}, and "
+        f"replaces its old outputs {replace.best} times as well, at {replace.best.rate:g}"
+    )
     if lost == "nothing":
-        own = "" if fit.own is None else f", and at its own {fit.own.rate:g}"
-        return (
-            f"{name}: nothing is lost. It fits new targets {fit.best} times as well as a fresh network, and gives up "
-            f"its old outputs for new ones {replace.best} times as well, {at}{own}."
-        )
+        return f"{name}: nothing is lost. {scores}{_at_own(readings, own_rate)}."
+    if lost == "not settled":
+        return f"{name}: not settled. {scores}; more probe seeds or longer probes may settle it."
     if lost == "at its own rate":
         slow = fit if fit.lost_at_own else replace
         assert slow.own is not None
@@ -295,18 +310,38 @@ def _sentence(name: str, lost: Lost, where: Where, readings: Mapping[str, Readin
             f"{name}: it learns as well as a fresh network at learning rate {slow.best.rate:g} ({slow.name} "
             f"{slow.best}), but not at its own {slow.own.rate:g} ({slow.own})."
         )
-    lies = f"; the loss{' of fitting' if lost == 'fitting' else ''} lies in the {where}" if where else ""
     mixed = readings.get(headed("fit" if lost == "fitting" else "replace"))
-    lies += f" (with a new last layer: {mixed.best})" if mixed is not None else ""
-    if lost == "unlearning":
-        return (
-            f"{name}: it fits new targets as well as a fresh network ({fit.best}), but does not give up its old "
-            f"outputs as fast ({replace.best}), {at}{lies}."
-        )
-    return (
-        f"{name}: it has lost plasticity. It fits new targets {fit.best} times as well as a fresh network, {at}, and "
-        f"gives up its old outputs for new ones {replace.best} times as well, at {replace.best.rate:g}{lies}."
-    )
+    lies = "" if mixed is None else f" (with a new last layer: {mixed.best})"
+    if where == "not settled":
+        lies = f"; whether this lies in the last layer is not settled{lies}"
+    elif where:
+        lies = f"; the loss{' of fitting' if lost == 'fitting' else ''} lies in the {where}{lies}"
+    said = "it has lost plasticity" if lost == "fitting" else "it gives up its old outputs more slowly than a fresh one"
+    return f"{name}: {said}. {scores}{lies}."
+
+
+def _at_own(readings: Mapping[str, Reading], rate: float | None) -> str:
+    """Return in words at which probes the training's own learning rate says the same; nothing without such a rate."""
+    if rate is None:
+        return ""
+    own = {form: readings[form].own for form in FORMS}
+    if unknown := [form for form, score in own.items() if score is None]:
+        return f"; at its own rate, {rate:g}, fresh networks learn too little to compare {' and '.join(unknown)}"
+    if open_ := [f"{form} {score}" for form, score in own.items() if score is not None and score.unsettled]:
+        return f"; at its own rate, {rate:g}, this is not settled: {', '.join(open_)}"
+    return f"; at its own rate, {rate:g}, nothing is lost either"
+
+
+def student(freedom: int) -> float:
+    """Return the quantile 0.975 of Student's t; above 10 degrees of freedom by its expansion in 1 / n.
+
+    Abramowitz and Stegun, "Handbook of Mathematical Functions", 26.7.5; the error is below 0.001.
+    """
+    if freedom in STUDENT:
+        return STUDENT[freedom]
+    z, n = 1.959964, 4.0 * freedom
+    second, third = 5 * z**5 + 16 * z**3 + 3 * z, 3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z
+    return z + (z**3 + z) / n + second / (6 * n**2) + third / (6 * n**3)
 
 
 def mean_of(values: Sequence[float]) -> float:

@@ -38,3 +38,10 @@ class Drawn(NamedTuple):
 def on_device(places: Tensor, device: torch.device) -> Tensor:
     """Copy integers that were drawn on the host to the device, without making the host wait for the copy."""
     return places.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else places
+
+
+def different(count: int, updates: int, batch_size: int, generator: torch.Generator) -> Tensor:
+    """Draw (K, B) different numbers below `count`."""
+    if updates * batch_size > count:
+        raise ValueError(f"{updates} x {batch_size} different transitions asked for; there are only {count}")
+    return torch.randperm(count, generator=generator)[: updates * batch_size].view(updates, batch_size)

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .batch import Batch, Drawn, on_device
+from .batch import Batch, Drawn, different, on_device
 from .final_frames import ROOM, FinalFrames
 from .frame_segments import CUT, TERMINATED, TRUNCATED, FrameSegment, kind, read_frame_segment
 from .segments import Segment
@@ -173,9 +173,9 @@ class FrameReplay:
         """Draw K batches of B transitions, and read them in one gather of frames."""
         return self.gather(self.draw(updates, batch_size, generator).places)
 
-    def sample_newest(self, updates: int, batch_size: int, generator: torch.Generator, newest: int) -> Batch:
-        """The same, from the newest transitions alone."""
-        ages = torch.randint(min(newest, len(self)), (updates, batch_size), generator=generator)
+    def sample_different(self, updates: int, batch_size: int, generator: torch.Generator, newest: int) -> Batch:
+        """Draw K batches of B transitions from the newest ones, none of them twice."""
+        ages = different(min(newest, len(self)), updates, batch_size, generator)
         return self.gather(self._drawn(len(self) - 1 - ages))
 
     def gather(self, places: Tensor) -> Batch:

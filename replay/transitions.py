@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .batch import Batch, Drawn, on_device
+from .batch import Batch, Drawn, different, on_device
 from .segments import Segment, read_segment, write_segment
 from .store import Damaged, Store
 
@@ -74,9 +74,9 @@ class TransitionReplay:
         """Draw K batches of B transitions, and read them in one gather."""
         return self.gather(self.draw(updates, batch_size, generator).places)
 
-    def sample_newest(self, updates: int, batch_size: int, generator: torch.Generator, newest: int) -> Batch:
-        """The same, from the newest transitions alone."""
-        ages = torch.randint(min(newest, len(self)), (updates, batch_size), generator=generator)
+    def sample_different(self, updates: int, batch_size: int, generator: torch.Generator, newest: int) -> Batch:
+        """Draw K batches of B transitions from the newest ones, none of them twice."""
+        ages = different(min(newest, len(self)), updates, batch_size, generator)
         return self.gather(on_device((self.added - 1 - ages) % self.capacity, self.device))
 
     def gather(self, places: Tensor) -> Batch:

@@ -5,23 +5,25 @@ import json
 import re
 import shlex
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 
 from benchmarks.diagnosis import dormant
-from fire_rl.commands.diagnose import body
+from fire_rl.commands.diagnose import _recovery, body
 from fire_rl.commands.train import train
 from fire_rl.experiments.diagnosis.advice import advice_on
 from fire_rl.experiments.diagnosis.examination import Asked, examine_run
 from fire_rl.experiments.diagnosis.figures import label_apart
 from fire_rl.experiments.diagnosis.loaded_run import load_run
 from fire_rl.experiments.diagnosis.page import NUMBERS, PAGE
-from fire_rl.experiments.diagnosis.remedies import frontier, methods_of
-from fire_rl.experiments.diagnosis.subjects import same_choice, same_values
+from fire_rl.experiments.diagnosis.remedies import Effect, Remedy, Returns, frontier, methods_of
+from fire_rl.experiments.diagnosis.subjects import Share, same_choice, same_values
 from fire_rl.experiments.report.drawing import WIDTH, PageImage, canvas
+from fire_rl.fire.diagnosis import Diagnosis, Reading, Score
 from fire_rl.fire.probe import Probe
-from fire_rl.training.checkpoint import steps_of
+from fire_rl.training.checkpoint import folder_of, steps_of
 from fire_rl.training.command_line import read_command_line
 from fire_rl.training.learners import LEARNERS
 from fire_rl.training.probes import networks_of
@@ -152,8 +154,9 @@ def test_verdicts_on_known_cases(kind, runs):
         for name, module in modules.items():
             module.load_state_dict(change(fresh[name]).state_dict())
         found = examine_run(loaded, asked, lambda line: None)
-        assert {diagnosis.lost for diagnosis in found.diagnoses.values()} <= {expected, "at its own rate"}
-        assert expected in {diagnosis.lost for diagnosis in found.diagnoses.values()}
+        verdicts = {diagnosis.lost for diagnosis in found.diagnoses.values()}
+        assert expected in verdicts
+        assert verdicts <= {expected, "at its own rate"} | ({"unlearning"} if expected == "fitting" else set())
 
 
 def test_every_checkpoint_is_examined_where_all_are_asked_for(place, without_pictures):
@@ -264,7 +267,69 @@ def test_the_cheapest_remedy_is_advised(runs):
     assert found.diagnoses["q"].lost == "fitting"
     assert found.advice.choice == "reset"
     assert "--reinit reset" in found.advice.command
-    assert advice_on(loaded, found.diagnoses, []).choice == "try remedies"
+    assert advice_on(loaded, found.diagnoses, [], asked.probe).choice == "try remedies"
+
+
+def test_advice_follows_what_was_shown(runs):
+    loaded, probe = load_run(runs["sac"], None, False), Probe(40, (3e-3,), 3, points=5)
+
+    def reading(value, width=0.05, own=None):
+        slow = None if own is None else Score(own, own - 0.1, own + 0.1, 1e-4, 1e-4)
+        return Reading("", Score(value, value - width, value + width, 3e-3, 3e-3), slow, (), (), {}, {})
+
+    def diagnosed(lost, fit, replace):
+        readings = {"fit": fit, "replace": replace}
+        return {"critic": Diagnosis("critic", lost, "", "", readings, probe, 1e-4)}
+
+    def remedy(name, critic, actor):
+        share = Share(0.5, 0.4, 0.6)
+        effects = {key: Effect(share, None, {"fit": reading(1.0), "replace": each}, 1.0)
+                   for key, each in (("critic", critic), ("actor", actor))}  # fmt: skip
+        return Remedy(name, effects, None, None)
+
+    def choice(*arguments):
+        return advice_on(loaded, *arguments, probe).choice
+
+    good, wide, bad = reading(1.0), reading(0.6, 0.6), reading(0.5)
+    lost = diagnosed("unlearning", good, bad)
+    assert choice(lost, [remedy("wide", wide, good), remedy("mends", good, good)]) == "mends"
+    assert choice(lost, [remedy("ruins the actor", good, bad), remedy("mends", good, good)]) == "mends"
+    again = advice_on(loaded, diagnosed("not settled", good, wide), [], probe)
+    assert (again.choice, again.command.split()[-2:]) == ("measure again", ["--seeds", "11"])
+    slow = diagnosed("at its own rate", reading(1.0, own=1.0), reading(1.0, own=0.5))
+    assert choice(slow, []) == "learning rate 0.003"
+    older = load_run(runs["sac"], steps_of(runs["sac"])[0], False)
+    left = advice_on(older, diagnosed("nothing", good, good), [], probe)
+    assert "the run has gone on since, to step 150" in left.reason
+    assert "--resume" not in left.command
+
+
+def test_the_recovery_has_copies_of_the_target(runs):
+    assert _recovery(load_run(runs["dqn"], None, False)) == 500  # a copy every 50 updates
+    slow = load_run(runs["dqn"], None, False)
+    object.__setattr__(slow, "config", replace(slow.config, agent=replace(slow.config.agent, target_every=1_000)))
+    assert _recovery(slow) == 2_000
+    assert _recovery(load_run(runs["sac"], None, False)) == 500
+
+
+def test_a_checkpoint_that_cannot_be_examined_is_skipped(place, without_pictures, capsys):
+    run = place("dqn")
+    (folder_of(run, 200) / "agent.safetensors").write_bytes(b"nothing")
+    assert body([str(run), "--all", *QUICK[:-5], "--remedies", "none"]) == 0
+    assert capsys.readouterr().out.count("warning: skipped: ") == 1
+    assert {path.name for path in run.glob("diagnosis-*")} == {"diagnosis-300"}
+
+
+def test_an_unwritable_folder_is_refused_before_anything_is_measured(runs, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="file/out cannot be written to: Not a directory"):
+        body([str(runs["dqn"]), "--out", str(tmp_path / "file" / "out"), *QUICK])
+    assert "probed" not in capsys.readouterr().out
+
+
+def test_one_episode_has_no_interval():
+    assert str(Returns.of([21.0])) == "21.0"
+    assert str(Returns.of([1.0, 2.0, 3.0])) == "2.0 (-0.5 to 4.5)"  # 4.303 / sqrt(3)
 
 
 def test_names_of_remedies_that_coincide_do_not_cover_each_other():

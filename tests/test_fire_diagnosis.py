@@ -11,7 +11,7 @@ from torch import nn
 
 from benchmarks.diagnosis import dormant, fired, offset, ruined
 from fire_rl.fire import Network, Probe, Score, diagnose
-from fire_rl.fire.diagnosis import STUDENT
+from fire_rl.fire.diagnosis import Reading, _judge, _sentence, headed, student
 from fire_rl.fire.probe import (
     Data,
     Task,
@@ -82,6 +82,27 @@ def test_an_offset_of_the_outputs_is_told_from_what_features_can_learn(batches):
     )
 
 
+def test_a_low_score_with_a_wide_interval_is_not_settled():
+    def reading(value: float, low: float, high: float, own: Score | None = None) -> Reading:
+        return Reading("", Score(value, low, high, 1e-3, 1e-3), own, (), (), {}, {})
+
+    good, wide, lost = reading(1.0, 0.9, 1.1), reading(0.59, -0.22, 1.4), reading(0.5, 0.4, 0.6)
+    assert _judge({"fit": good, "replace": good}) == ("nothing", "")
+    assert _judge({"fit": good, "replace": wide}) == _judge({"fit": wide, "replace": good}) == ("not settled", "")
+    assert _judge({"fit": wide, "replace": lost}) == ("unlearning", "")
+    for mixed, where in ((good, "last layer"), (wide, "not settled"), (lost, "hidden layers")):
+        assert _judge({"fit": lost, "replace": wide, headed("fit"): mixed}) == ("fitting", where)
+    said = _sentence("q", "not settled", "", {"fit": good, "replace": wide}, None)
+    assert "0.59 (-0.22 to 1.40)" in said
+    assert "nothing is lost" not in said
+    own = Score(0.7, 0.3, 1.1, 1e-4, 1e-4)
+    both = {"fit": reading(1.0, 0.9, 1.1, own), "replace": reading(1.0, 0.9, 1.1, own)}
+    assert "not settled: fit 0.70 (0.30 to 1.10), replace" in _sentence("q", "nothing", "", both, 1e-4)
+    assert "fresh networks learn too little to compare" in _sentence(
+        "q", "nothing", "", {"fit": good, "replace": good}, 1
+    )
+
+
 def test_looking_changes_neither_network_nor_random_streams(batches):
     given = network(50).eval()
     before, stream = copy.deepcopy(given.state_dict()), torch.get_rng_state()
@@ -112,7 +133,11 @@ def test_intervals_are_those_of_one_more_draw_by_students_t(count):
     half = stats.t.ppf(0.975, count - 1) * stats.tstd(ratios) * math.sqrt(1 + 1 / count)
     assert score.value == pytest.approx(sum(ratios) / count)
     assert (score.low, score.high) == pytest.approx((score.value - half, score.value + half), abs=1e-3)
-    assert STUDENT[count - 1] == pytest.approx(stats.t.ppf(0.975, count - 1), abs=1e-3)
+
+
+@pytest.mark.parametrize("freedom", [*range(1, 40), 100, 999])
+def test_quantiles_of_students_t(freedom):
+    assert student(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), abs=1e-3)
 
 
 def test_a_curve_is_that_of_an_ordinary_loop(batches):

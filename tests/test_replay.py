@@ -65,12 +65,15 @@ def test_sampling_is_uniform_over_what_is_held():
     assert ((counts - 2500).abs() < 5 * (10_000 * 0.25 * 0.75) ** 0.5).all()
 
 
-@pytest.mark.parametrize(("capacity", "newest"), [(50, 7), (30, 7), (30, 100)])
-def test_the_newest_can_be_sampled_alone(capacity: int, newest: int):
+@pytest.mark.parametrize(("capacity", "newest"), [(50, 8), (30, 8), (30, 100)])
+def test_different_transitions_are_drawn_from_the_newest(capacity: int, newest: int):
     replay = filled(capacity, count=40)
-    batch = replay.sample_newest(4, 200, torch.Generator().manual_seed(0), newest)
-    assert set(batch.observations[..., 0].unique().tolist()) == set(range(40 - min(newest, capacity), 40))
+    held = min(newest, capacity)
+    batch = replay.sample_different(2, held // 2, torch.Generator().manual_seed(0), newest)
+    assert sorted(batch.observations[..., 0].flatten().tolist()) == list(range(40 - held, 40)), "each of them once"
     torch.testing.assert_close(batch.rewards, batch.observations[..., 0] + 0.5)
+    with pytest.raises(ValueError, match=f"there are only {held}"):
+        replay.sample_different(2, held // 2 + 1, torch.Generator(), newest)
 
 
 def test_sampling_nothing_is_refused():

@@ -308,11 +308,11 @@ def test_vectors_of_doubles_are_stored_in_single_precision():
     assert torch.equal(batch.next_observations, torch.tensor([[[0.2, 4]]]))
 
 
-def test_the_newest_can_be_sampled_alone():
+def test_different_transitions_are_drawn_from_the_newest():
     replay = FrameReplay(40, 2, (1, 3, 3), stack=1, dtype=torch.float32)
     for step in range(30):
         seen, following = (np.full((2, 1, 3, 3), number, dtype=np.float32) for number in (step, step + 1))
         nothing = np.zeros(2, dtype=bool)
         replay.add(seen, np.zeros(2, dtype=np.int64), np.zeros(2), following, nothing, nothing)
-    batch = replay.sample_newest(4, 100, torch.Generator().manual_seed(0), newest=6)
-    assert set(batch.observations.unique().tolist()) == {27.0, 28.0, 29.0}
+    batch = replay.sample_different(2, 3, torch.Generator().manual_seed(0), newest=6)
+    assert sorted(batch.observations[..., 0, 0, 0].flatten().tolist()) == [27.0, 27.0, 28.0, 28.0, 29.0, 29.0]

@@ -12,6 +12,7 @@ from fire_rl.agents.supervised import Supervised
 from fire_rl.fire import Network, Probe, Probed
 from fire_rl.fire.probe import Data, Inputs, curve, optimizer_like, outputs_of
 from fire_rl.fire.trainability import SHORT, updates_of
+from fire_rl.replay import Batch, FrameReplay, TransitionReplay
 
 from .settings import DriverSettings
 from .work import Work
@@ -35,10 +36,22 @@ def networks_of(learner: Agent | Supervised) -> dict[str, Network]:
 
 def whole_batches(images: Tensor) -> list[Tensor]:
     """Split images into batches of one size; if there are too few for four whole batches, into four smaller ones."""
-    size = min(BATCH_SIZE, len(images) // FEWEST)
-    if size < 2:
-        raise ValueError(f"trainability is measured on {2 * FEWEST} or more images; there are only {len(images)} here")
+    size = _size_of_batches(len(images), "images")
     return [each for each in images.split(size) if len(each) == size]
+
+
+def different_batches(replay: TransitionReplay | FrameReplay, generator: torch.Generator, newest: int) -> Batch:
+    """Return batches of different transitions from the newest ones, so that none is both learned and held out."""
+    count = min(newest, len(replay), BATCHES * BATCH_SIZE)
+    size = _size_of_batches(count, "transitions")
+    return replay.sample_different(count // size, size, generator, newest)
+
+
+def _size_of_batches(examples: int, named: str) -> int:
+    size = min(BATCH_SIZE, examples // FEWEST)
+    if size < 2:
+        raise ValueError(f"trainability is measured on {2 * FEWEST} or more {named}; there are only {examples} here")
+    return size
 
 
 def probed_with(

@@ -28,7 +28,7 @@ from .durable import DurableStore
 from .evaluate import Evaluation
 from .film import EvaluationFilm, evaluation_video
 from .memory import require_memory_for_environments
-from .probes import BATCH_SIZE, BATCHES, USE, drawn_seed, probed_with
+from .probes import BATCH_SIZE, BATCHES, FEWEST, USE, different_batches, drawn_seed, probed_with
 from .progress import Count
 from .ranks import affordable, notes_on_ranks, wanted_examples
 from .run_replay import make_replay
@@ -224,16 +224,16 @@ class Reinforcement(Work):
         return {network.name: partial(draw, network.name) for network in self.networks()}
 
     def probes(self, updates: int) -> Probes:
-        """Return what is needed to probe the networks, on transitions; made-up ones while the replay is empty."""
+        """Return what is needed to probe the networks, on transitions; made-up ones while the replay has too few."""
         agent = self.agent
         if not isinstance(agent, ProbedAgent):
             return {}
-        shape, spaces = (BATCHES, BATCH_SIZE), self.environment.single_observation_space
-        if len(self.replay):
-            seed = np.random.SeedSequence([self.measure_seed, updates, USE]).generate_state(1, np.uint64)
-            batches = self.replay.sample(*shape, torch.Generator().manual_seed(int(seed[0])))
+        if len(self.replay) < 2 * FEWEST:
+            spaces = self.environment.single_observation_space, self.environment.single_action_space
+            batches = made_up_batch((BATCHES, BATCH_SIZE), *spaces)
         else:
-            batches = made_up_batch(shape, spaces, self.environment.single_action_space)
+            seed = np.random.SeedSequence([self.measure_seed, updates, USE]).generate_state(1, np.uint64)
+            batches = different_batches(self.replay, torch.Generator().manual_seed(int(seed[0])), len(self.replay))
         return probed_with(agent, agent.probed(batches.to(self.device)), self.drawn)
 
     def drawn(self, number: int) -> Agent:

@@ -84,25 +84,25 @@ def examine_run(loaded: LoadedRun, asked: Asked, say: Say) -> Examination:
     for subject in subjects:
         bench = benches[subject.name]
         diagnoses[subject.name] = examine(subject.network.module, subject.name, bench, subject.layers(bench.fresh[0]))
-        nexts[subject.name] = _nexts(subject, bench, diagnoses[subject.name])
+        nexts[subject.name] = _nexts(subject, bench, diagnoses[subject.name], say)
         say(f"{subject.name}: probed ({time.perf_counter() - began:.0f} s)")
     rates = {name: (diagnosis.readings["fit"].best.fresh_rate,) for name, diagnosis in diagnoses.items()}
     tests = RemedyTests(loaded, subjects, benches, rates, asked.episodes, asked.recovery)
     remedies: list[Remedy] = []
     if asked.remedies:
-        remedies += tests.corners({name: diagnosis.readings for name, diagnosis in diagnoses.items()})
+        remedies += tests.corners()
     for name, method in asked.remedies.items():
         remedies.append(tests.tried(name, method))
         say(f"{name}: tried on a copy ({time.perf_counter() - began:.0f} s)")
     meanings = {subject.name: subject.kept_meaning for subject in subjects}
-    advice = advice_on(loaded, diagnoses, remedies)
+    advice = advice_on(loaded, diagnoses, remedies, asked.probe)
     return Examination(
         loaded.run, loaded.step, loaded.updates, name_of(loaded.config), loaded.config.run.env, diagnoses, nexts,
         meanings, remedies, advice, asked, time.perf_counter() - began,
     )  # fmt: skip
 
 
-def _nexts(subject: Subject, bench: Bench, diagnosis: Diagnosis) -> dict[str, tuple[str, Reading]]:
+def _nexts(subject: Subject, bench: Bench, diagnosis: Diagnosis, say: Say) -> dict[str, tuple[str, Reading]]:
     """Return the readings of the tasks with the run's own targets, at the best rate of fresh networks."""
     rate = diagnosis.readings["replace"].best.fresh_rate
     found = {}
@@ -110,7 +110,9 @@ def _nexts(subject: Subject, bench: Bench, diagnosis: Diagnosis) -> dict[str, tu
         other = bench.on(following.data, following.run)
         try:
             reading = other.read(name, [subject.network.module], "given", (rate,), following.task)
-        except ValueError:  # fresh networks do not learn this task either: leave it out
+        except ValueError:
+            why = f"fresh networks learn nothing of it in {bench.probe.updates} updates at learning rate {rate:g}"
+            say(f"{subject.name}: {following.meaning}: left out, because {why}")
             continue
         found[name] = (following.meaning, reading)
     return found

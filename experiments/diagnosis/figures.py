@@ -15,7 +15,7 @@ from .remedies import FRESH, UNTOUCHED, Remedy
 WORDS = {
     "fit": "fit new targets",
     "replace": "give up old outputs",
-    "flipped": "reward flipped",
+    "flipped": "opposite targets",
     "newest": "newest data",
 }
 ROW = 30  # pixels

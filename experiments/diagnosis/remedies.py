@@ -11,7 +11,7 @@ from fire_rl import envs
 from fire_rl.agents.agent import Agent
 from fire_rl.agents.supervised import Supervised
 from fire_rl.fire import Method, Never, PlasticityManager, Position, parse_method
-from fire_rl.fire.diagnosis import FORMS, Bench, Reading
+from fire_rl.fire.diagnosis import FORMS, Bench, Reading, student
 from fire_rl.fire.event import Event
 from fire_rl.fire.undisturbed import modes_restored
 from fire_rl.training.probes import networks_of
@@ -28,7 +28,7 @@ AT_ONCE = 50  # updates of the recovery
 
 @dataclass(frozen=True)
 class Returns:
-    """The mean return of some episodes, with a 95% interval."""
+    """The mean return of some episodes, with a 95% interval, which a single episode does not have."""
 
     mean: float
     low: float
@@ -36,13 +36,15 @@ class Returns:
 
     @classmethod
     def of(cls, returns: Sequence[float]) -> "Returns":
-        """Return the mean of the returns, with an interval from the normal distribution."""
+        """Return the mean of the returns, with an interval from Student's t distribution."""
         values = np.asarray(returns, dtype=float)
-        half = 1.96 * float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else 0.0
+        half = (
+            student(len(values) - 1) * float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+        )
         return cls(float(values.mean()), float(values.mean() - half), float(values.mean() + half))
 
     def __str__(self) -> str:
-        return f"{self.mean:.1f} ({self.low:.1f} to {self.high:.1f})"
+        return f"{self.mean:.1f}" + (f" ({self.low:.1f} to {self.high:.1f})" if np.isfinite(self.low) else "")
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,10 @@ class RemedyTests:
     episodes: int
     recovery: int  # updates
 
-    def corners(self, untouched: Mapping[str, Mapping[str, Reading]]) -> list[Remedy]:
+    def corners(self) -> list[Remedy]:
         """Return the two corners of the plane: the run as it is, and the run at its beginning."""
         return [
-            self._measured(UNTOUCHED, self.loaded.fork(), None, untouched),
+            self._measured(UNTOUCHED, self.loaded.fork(), None),
             self._measured(FRESH, self.loaded.first_with_statistics(), None),
         ]
 
@@ -119,13 +121,10 @@ class RemedyTests:
             self.loaded.work.refresh(learner.module)
         return self._measured(name, learner, event)
 
-    def _measured(
-        self, name: str, learner: Agent | Supervised, event: Event | None,
-        known: Mapping[str, Mapping[str, Reading]] | None = None,
-    ) -> Remedy:  # fmt: skip
+    def _measured(self, name: str, learner: Agent | Supervised, event: Event | None) -> Remedy:
         modules = {key: network.module for key, network in networks_of(learner).items()}
         at_once = {subject.name: self._kept(subject, modules[subject.name]) for subject in self.subjects}
-        readings = {subject.name: self._read(name, subject, modules[subject.name], known) for subject in self.subjects}
+        readings = {subject.name: self._read(name, subject, modules[subject.name]) for subject in self.subjects}
         returned = self._returns(learner)
         errors = _errors(event)
         later: dict[str, Share] = {}
@@ -137,11 +136,7 @@ class RemedyTests:
         effects = {key: Effect(at_once[key], later.get(key), readings[key], errors.get(key, 0.0)) for key in at_once}
         return Remedy(name, effects, returned, returned_later)
 
-    def _read(
-        self, name: str, subject: Subject, module: nn.Module, known: Mapping[str, Mapping[str, Reading]] | None
-    ) -> Mapping[str, Reading]:
-        if known is not None:
-            return {form: known[subject.name][form] for form in FORMS}
+    def _read(self, name: str, subject: Subject, module: nn.Module) -> Mapping[str, Reading]:
         bench, rates = self.benches[subject.name], self.rates[subject.name]
         modules = [module] if name != FRESH else bench.fresh  # the networks that all others are compared with
         return {form: bench.read(form, modules, form, rates) for form in FORMS}

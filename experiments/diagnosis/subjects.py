@@ -14,7 +14,7 @@ from fire_rl.fire import Network, first_not_finite
 from fire_rl.fire.diagnosis import Bench
 from fire_rl.fire.probe import Data, Inputs, MakeOptimizer, Probe, Run, Task, last_layers, optimizer_like
 from fire_rl.replay import Batch
-from fire_rl.training.probes import BATCH_SIZE, BATCHES, networks_of, whole_batches
+from fire_rl.training.probes import BATCH_SIZE, BATCHES, FEWEST, different_batches, networks_of, whole_batches
 from fire_rl.training.reinforcement import Reinforcement
 
 from .loaded_run import LoadedRun
@@ -151,7 +151,7 @@ def _subject(
 
 def _nexts(task: Callable[[str, Batch, float], Next], batches: Batch, newest: Batch) -> dict[str, Next]:
     return {
-        "flipped": task("its own targets with the reward's sign flipped", batches, -1.0),
+        "flipped": task("the opposite of its own targets", batches, -1.0),
         "newest": task("one block of its own targets on the newest data", newest, 1.0),
     }
 
@@ -165,10 +165,10 @@ def _batches(loaded: LoadedRun) -> tuple[Batch, Batch]:
     """Return batches from the whole replay, and batches from its newest part."""
     assert isinstance(loaded.work, Reinforcement)
     replay, device = loaded.work.replay, loaded.work.device
-    newest = max(BATCH_SIZE, len(replay) // NEWEST_SHARE)
+    newest = max(FEWEST * BATCH_SIZE, len(replay) // NEWEST_SHARE)
     return (
-        replay.sample(BATCHES, BATCH_SIZE, torch.Generator().manual_seed(SEED)).to(device),
-        replay.sample_newest(BATCHES, BATCH_SIZE, torch.Generator().manual_seed(SEED + 1), newest).to(device),
+        different_batches(replay, torch.Generator().manual_seed(SEED), len(replay)).to(device),
+        different_batches(replay, torch.Generator().manual_seed(SEED + 1), newest).to(device),
     )
 
 
