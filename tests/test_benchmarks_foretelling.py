@@ -1,9 +1,10 @@
-"""Which measures foretell trainability: the statistics against scipy and enumerations, the records, and the page."""
+"""Which measures predict trainability: the statistics against scipy and enumerations, the records, and the page."""
 
 import itertools
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from benchmarks.foretelling.correlation import (
     Sample,
     Tau,
     between,
+    fewest_blocks,
     overall,
     resampled_overall,
     tau_b,
@@ -26,7 +28,7 @@ from benchmarks.foretelling.correlation import (
     within,
 )
 from benchmarks.foretelling.measuring import measured, measures_of
-from benchmarks.foretelling.page import BEGIN, said_of, write_page
+from benchmarks.foretelling.page import BEGIN, END, said_of, write_page
 from benchmarks.foretelling.plan import AGES, Trunks, checkpoints_of, words_of
 from benchmarks.foretelling.results import Record, ScoreRecord, read_results, write_results
 from benchmarks.foretelling.table import by_network, by_task, everything
@@ -39,21 +41,33 @@ from tests.fixtures.comparison import write_run
 stats = pytest.importorskip("scipy.stats")
 
 
-def sample_of(runs: int, ages: int, seed: int = 0, strata: int = 1) -> Sample:
+def sample_of(runs: int, ages: int, seed: int = 0, strata: int = 1, each_block: int = 1) -> Sample:
     """Return values with many ties, which resemble each other within a run."""
     random = np.random.default_rng(seed)
     of_run = np.repeat(random.normal(size=runs), ages)
     x, y = (np.round(of_run + random.normal(size=runs * ages), 0) for _ in range(2))
     run = np.repeat(np.arange(runs), ages)
-    return Sample(x, y, run, run % strata)
+    return Sample(x, y, run, run // each_block, run % strata)
 
 
-def repeated(sample: Sample, times: tuple[int, ...]) -> Sample:
-    """Return the data of a resample: each run as often as it was drawn, and each copy is a run of its own."""
-    places = [np.flatnonzero(sample.run == run) for run, count in enumerate(times) for _ in range(count)]
-    copies = np.concatenate([np.full(len(each), number) for number, each in enumerate(places)])
-    chosen = np.concatenate(places)
-    return Sample(sample.x[chosen], sample.y[chosen], copies, sample.stratum[chosen])
+def by_pairs(sample: Sample, times: Sequence[int]) -> float:
+    """Return the tau of a resample, pair by pair: all pairs within a copy of a block, and between different blocks."""
+    drawn = [block for block, count in enumerate(times) for _ in range(count)]
+    points = [(copy, place) for copy, block in enumerate(drawn) for place in np.flatnonzero(sample.block == block)]
+    sums = np.zeros(3)
+    for (one, i), (other, j) in itertools.combinations(points, 2):
+        if sample.stratum[i] == sample.stratum[j] and (one == other or drawn[one] != drawn[other]):
+            a, b = np.sign(sample.x[i] - sample.x[j]), np.sign(sample.y[i] - sample.y[j])
+            sums += a * b, a * a, b * b
+    return float(sums[0] / np.sqrt(sums[1] * sums[2])) if sums[1:].all() else np.nan
+
+
+def mean_of_runs(sample: Sample, times: Sequence[int]) -> float:
+    """Return the mean of the taus of the runs in a resample; runs without a tau are left out."""
+    runs = [sample.run == run for run in np.unique(sample.run)]
+    taus = np.array([by_scipy(Sample(*(values[run] for values in vars(sample).values()))) for run in runs])
+    weights = np.array([times[sample.block[run][0]] for run in runs]) * np.isfinite(taus)
+    return float((np.nan_to_num(taus) * weights).sum() / weights.sum()) if weights.any() else np.nan
 
 
 def by_scipy(sample: Sample) -> float:
@@ -71,26 +85,24 @@ def test_tau_is_scipys(seed: int):
     assert within(sample).value == pytest.approx(np.nanmean(own), abs=1e-12), "runs without a tau are left out"
 
 
-def test_a_resample_of_runs_has_the_tau_of_the_repeated_data():
-    sample = sample_of(3, 4)
+def test_a_resample_of_blocks_has_the_tau_of_its_pairs():
+    sample = sample_of(6, 4, strata=2, each_block=2)
     every = [times for times in itertools.product(range(4), repeat=3) if sum(times) == 3]
     assert len(every) == 10
     found = resampled_overall(sample, np.array(every, dtype=float))
-    expected = [by_scipy(repeated(sample, times)) for times in every]
+    expected = [by_pairs(sample, times) for times in every]
     assert found == pytest.approx(expected, abs=1e-12, nan_ok=True)
 
 
 @pytest.mark.parametrize("level", [within, between, overall])
 def test_the_interval_is_that_of_all_resamples(level: Any):
-    """With five runs there are 126 resamples, so their distribution is known exactly."""
-    sample = sample_of(5, 4, seed=1)
+    """With five blocks there are 126 resamples, so their distribution is known exactly."""
+    sample = sample_of(10, 4, seed=1, each_block=2)
     every = [times for times in itertools.product(range(6), repeat=5) if sum(times) == 5]
     assert len(every) == 126
     shares = np.array([stats.multinomial.pmf(times, 5, [0.2] * 5) for times in every])
-    values = np.array([level(repeated(sample, times)).value for times in every])
-    if level is not within:
-        points = sample if level is overall else sample.means()
-        assert values == pytest.approx([by_scipy(repeated(points, times)) for times in every], nan_ok=True)
+    points = sample.means() if level is between else sample
+    values = np.array([(mean_of_runs if level is within else by_pairs)(points, times) for times in every])
     known = np.isfinite(values)
     values, shares = values[known], shares[known] / shares[known].sum()
     tau = level(sample)
@@ -104,24 +116,45 @@ def test_pairs_of_different_strata_do_not_count():
     sample = sample_of(6, 3, strata=2)
     shifted = replace(sample, x=sample.x + 100.0 * sample.stratum)
     assert overall(shifted) == overall(sample)
-    first, second, untied = 0.0, 0.0, 0.0
-    for i, j in itertools.combinations(range(len(sample.x)), 2):
-        if sample.stratum[i] == sample.stratum[j]:
-            a, b = np.sign(sample.x[i] - sample.x[j]), np.sign(sample.y[i] - sample.y[j])
-            first, second, untied = first + a * b, second + a * a, untied + b * b
-    assert overall(sample).value == pytest.approx(first / np.sqrt(second * untied))
+    assert overall(sample).value == pytest.approx(by_pairs(sample, [1] * 6))
+
+
+@pytest.mark.parametrize("level", [within, between, overall])
+def test_copies_of_the_runs_of_a_block_do_not_narrow_its_interval(level: Any):
+    sample = sample_of(6, 8)
+    copied = Sample(*(np.tile(values, 3) for values in vars(sample).values()))
+    copied = replace(copied, run=np.repeat(np.arange(18), 8))
+    once, thrice, as_blocks = level(sample), level(copied), level(replace(copied, block=copied.run))
+    found, expected = ([tau.value, tau.low, tau.high] for tau in (thrice, once))
+    assert found == pytest.approx(expected)
+    assert (once.blocks, thrice.blocks, as_blocks.blocks) == (6, 6, 18)
+    assert as_blocks.high - as_blocks.low < once.high - once.low, "18 independent runs would know more"
+
+
+def test_too_few_blocks_settle_nothing():
+    assert 2 / 2 ** fewest_blocks(14) <= 0.05 / 14 < 2 / 2 ** (fewest_blocks(14) - 1)
+    assert (fewest_blocks(14), fewest_blocks(1)) == (10, 6)
+    for blocks, each in ((9, 1), (9, 3), (10, 1)):
+        sample = sample_of(blocks * each, 4, each_block=each)
+        alike = replace(sample, x=sample.y)
+        for level in (within, between, overall):
+            tau = level(alike, 14)
+            assert (tau.value, tau.low, tau.high) == pytest.approx((1, 1, 1))
+            assert tau.blocks == blocks
+            assert tau.settled == (blocks >= 10)
 
 
 def test_what_is_unknown_is_left_out():
     sample = sample_of(6, 5)
     holed = replace(sample, x=np.where(sample.run == 0, np.nan, sample.x))
-    assert (overall(holed).runs, overall(holed).points) == (5, 25)
+    assert (overall(holed).blocks, overall(holed).points) == (5, 25)
     constant = replace(sample, x=np.zeros(30))
     assert all(np.isnan(level(constant).value) for level in (within, between, overall))
     few = sample_of(4, 5)
-    assert np.isnan(overall(few).low), "no interval for fewer than five runs"
+    assert np.isnan(overall(few).low), "no interval for fewer than five blocks"
+    assert np.isnan(within(sample_of(8, 5, each_block=2)).low)
     with pytest.raises(ValueError, match="equally long"):
-        Sample(np.zeros(2), np.zeros(3), np.zeros(2, int), np.zeros(2, int))
+        Sample(np.zeros(2), np.zeros(3), np.zeros(2, int), np.zeros(2, int), np.zeros(2, int))
 
 
 def test_the_draws_are_fair_and_always_the_same():
@@ -184,7 +217,12 @@ def test_cells_hold_the_networks_of_one_kind():
     taus = pooled.taus
     assert taus["dormant"]["within runs"].value == pytest.approx(-1.0)
     assert taus["updates"]["within runs"].value == pytest.approx(-1.0)
-    assert taus["dormant"]["within runs"].settled
+    assert not taus["dormant"]["within runs"].settled, "six blocks are too few"
+    assert everything(records(10)).taus["dormant"]["within runs"].settled
+    other = [msgspec.structs.replace(each, run=f"{each.run}-other", place={"replay_ratio": "16"}) for each in made]
+    both = everything([*made, *other])
+    assert (both.runs, both.blocks) == (12, 6), "the same seed at two replay ratios is one block"
+    assert both.taus["dormant"]["within runs"].blocks == 6
     assert np.isnan(taus["dormant"]["same age"].value), "all runs have the same value at each age"
     assert np.isnan(taus["updates"]["same age"].value)
     by_age = [[each for each in made if each.step == step] for step in (0, 100, 200, 300)]
@@ -203,7 +241,8 @@ def test_the_page_keeps_what_people_wrote(tmp_path: Path, unrendered: None):
     page, made = tmp_path / "diagnosis.md", records()
     write_page(page, made, "python -m benchmarks.foretelling")
     text = page.read_text()
-    assert "| `dormant` | **−1.00 [−1.00, −1.00]** |" in text
+    assert "| `dormant` | −1.00 [−1.00, −1.00] |" in text
+    assert "| DQN | game | 4 | 0, 1, 2, 3, 4, 5 | 6 | 24 |" in text
     assert "24 checkpoints of 6 runs" in text
     assert (tmp_path / "diagnosis" / "tau.png").exists()
     lines = (tmp_path / "diagnosis" / "checkpoints.csv").read_text().splitlines()
@@ -230,6 +269,25 @@ def test_a_tau_in_words():
     assert said_of(Tau(-0.5, -0.7, -0.2, -0.8, -0.1, 9, 90)) == "**−0.50 [−0.70, −0.20]**"
 
 
+def test_only_an_explicit_page_is_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unrendered: None):
+    monkeypatch.chdir(tmp_path)
+    published = Path("docs/results/diagnosis.md")
+    published.parent.mkdir(parents=True)
+    published.write_text(f"Words.\n{BEGIN}\n{END}\n")
+    before = published.read_text()
+    write_results(Path("runs/try/results.jsonl"), records())
+    options = command.Options(Trunks(groups=("dqn",)), Path("runs/try"), report_only=True)
+    assert command.main(options) == 0
+    made = Path("runs/try/diagnosis.md").read_text()
+    assert made.startswith("# Does any measure predict trainability?\n")
+    assert "24 checkpoints of 6 runs" in made
+    assert Path("runs/try/diagnosis/tau.png").exists()
+    assert published.read_text() == before
+    assert [path.name for path in published.parent.iterdir()] == ["diagnosis.md"]
+    assert command.main(replace(options, page=published)) == 0
+    assert "24 checkpoints of 6 runs" in published.read_text()
+
+
 # The plan, and one checkpoint
 
 
@@ -243,6 +301,8 @@ def test_the_plan_has_two_hundred_checkpoints_and_ten_ages(tmp_path: Path):
         assert len(of_run) == len(AGES)
         assert of_run == sorted(of_run)
         count += len(found)
+        ratios = {each.about["place"].get("replay_ratio") for each in found}
+        assert ratios == {"dqn": {"1", "4", "16"}, "sac": {"1", "4"}, "vision": {None}}[group]
     assert count == 450
     assert not any(tmp_path.iterdir()), "planning writes nothing"
 
@@ -290,15 +350,16 @@ def test_the_command_trains_measures_and_continues(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], unrendered: None
 ):
     trunks = Trunks(groups=("dqn",), games=("CartPole-v1",), game_ratios=(1,), game_seeds=1, length=0.05)
-    options = command.Options(trunks, tmp_path / "runs", tmp_path / "page.md", jobs=1)
+    options = command.Options(trunks, tmp_path / "runs", jobs=1)
     assert command.main(replace(options, dry_run=True)) == 0
     assert not (tmp_path / "runs").exists()
     # As a program of its own, whose processes have to find its functions.
     words = ["--groups", "dqn", "--games", "CartPole-v1", "--game-ratios", "1", "--game-seeds", "1", "--length", "0.05"]
-    words += ["--dir", str(options.dir), "--page", str(options.page), "--jobs", "1"]
+    words += ["--dir", str(options.dir), "--jobs", "1"]
     subprocess.run([sys.executable, "-m", "benchmarks.foretelling", *words], check=True)
     made = read_results(tmp_path / "runs" / "results.jsonl")
     assert len(made) == len(AGES)
+    assert "| DQN | CartPole-v1 | 1 | 0 | 1 | 10 |" in (tmp_path / "runs" / "diagnosis.md").read_text()
     write_results(tmp_path / "runs" / "results.jsonl", made[2:])
     capsys.readouterr()
     assert command.main(replace(options, delete_replays=True)) == 0

@@ -1,10 +1,11 @@
-"""Train trunks, measure their checkpoints, and write the tables on which measures foretell trainability.
+"""Train trunks, measure their checkpoints, and write the tables on which measures predict trainability.
 
     python -m benchmarks.foretelling [--dir runs/foretelling] [--jobs 2] [--dry-run]
 
 The trunks are sweeps of compare.py, one for each group. Each checkpoint becomes one line of DIR/results.jsonl, and the
-page docs/results/diagnosis.md is made from these lines alone. The same command continues after an interruption and
-repeats nothing; with --report-only it makes the page from the lines that there are.
+page DIR/diagnosis.md is made from these lines alone, from all of them. The published page is written only with
+--page docs/results/diagnosis.md. The same command continues after an interruption and repeats nothing; with
+--report-only it makes the page from the lines that there are.
 """
 
 import sys
@@ -31,6 +32,7 @@ from .pool import measure_all
 from .results import RESULTS, Record, read_results
 
 MEASURES_SECONDS = 1.0  # of loading a checkpoint and taking its measures, measured on small networks
+PAGE = "diagnosis.md"  # in DIR
 RECORD_BYTES = 12_000  # of a line of results
 
 
@@ -41,8 +43,9 @@ class Options:
     trunks: tyro.conf.OmitArgPrefixes[Trunks] = field(default_factory=Trunks)
     dir: Path = Path("runs/foretelling")
     """Folder of the trunks and of results.jsonl."""
-    page: Path = Path("docs/results/diagnosis.md")
-    """The page; only its part between two marks is written. Its picture goes into the folder of the same name."""
+    page: Path | None = None
+    """The page, DIR/diagnosis.md by default. Of a page that exists, only the part between two marks is written. Its
+    picture goes into the folder of the same name."""
     jobs: int = 2
     """Runs and measurements at once, with one thread each."""
     dry_run: bool = False
@@ -76,8 +79,9 @@ def main(options: Options) -> int:
     if not records:
         raise ValueError(f"{path} has no lines: run the command without --report-only first")
     command = "python -m benchmarks.foretelling " + " ".join(sys.argv[1:])
-    write_page(options.page, list(records.values()), command.strip())
-    print(f"{len(records)} checkpoints: {path}\n{options.page}")
+    page = options.page or options.dir / PAGE
+    write_page(page, list(records.values()), command.strip())
+    print(f"{len(records)} checkpoints: {path}\n{page}")
     return 0
 
 

@@ -10,14 +10,14 @@ from fire_rl.experiments.report.spreadsheet import write_table
 from fire_rl.fire.diagnosis import LOSS
 from fire_rl.training.durable import write_durably
 
-from .correlation import LEAST_RUNS, RESAMPLES, Tau, within
+from .correlation import LEAST_BLOCKS, LEVEL, RESAMPLES, Tau, fewest_blocks, within
 from .picture import draw
-from .results import Record
-from .table import AGE, LEVELS, ROWS, Cell, by_network, by_task, everything, points_of
+from .results import RESULTS, Record
+from .table import AGE, AGENTS, LEVELS, ROWS, Cell, by_network, by_task, everything, points_of
 
 BEGIN = "<!-- begin: written by python -m benchmarks.foretelling -->"
 END = "<!-- end: written by python -m benchmarks.foretelling -->"
-NEW = """# Does any measure foretell trainability?
+NEW = """# Does any measure predict trainability?
 
 {begin}
 {end}
@@ -30,7 +30,7 @@ def write_page(page: Path, records: Sequence[Record], command: str) -> None:
     folder = page.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
     pooled, cells = everything(records), by_network(records)
-    write_durably(folder / PICTURE, draw(cells, pooled.ordered()))
+    write_durably(folder / PICTURE, draw((pooled, *cells), pooled.ordered()))
     write_values(folder / VALUES, records)
     text = page.read_text() if page.exists() else NEW.format(begin=BEGIN, end=END)
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
@@ -47,22 +47,10 @@ def sections(
 ) -> Iterable[str]:
     """Yield the paragraphs and tables."""
     yield f"    {command}"
-    yield f"{_what_was_measured(records)} [All values]({folder}/{VALUES})."
-    yield _table(
-        [
-            "network",
-            "task",
-            "runs",
-            "checkpoints",
-            "trainability: 10%",
-            "median",
-            "90%",
-            "fit lost",
-            "replace lost",
-            "lost",
-        ],
-        [_spread(cell) for cell in by_task(records)],
-    )
+    yield f"{_what_was_measured(records)} [All values]({folder}/{VALUES}). The page contains every line of {RESULTS}:"
+    yield _table(["agent", "task", "replay ratios", "seeds", "runs", "checkpoints"], _contents(records))
+    head = ["network", "task", "trainability: 10%", "median", "90%", "fit lost", "replace lost", "lost"]
+    yield _table(head, [_spread(cell) for cell in by_task(records)])
     yield (
         "The columns give quantiles of trainability over the checkpoints. A score of fit or replace is "
         f"*lost* if it is below {LOSS} with an interval below 1; the last column is the share with either of them lost."
@@ -70,14 +58,15 @@ def sections(
     said = "Kendall's tau-b of each measure with trainability: within runs, between runs, and at the same age"
     yield f"![{said}, by network]({folder}/{PICTURE})"
     yield (
-        "*Kendall's tau-b with trainability and 95% intervals, by network. A filled mark is settled: its interval, "
-        f"widened for {len(ROWS)} measures, excludes 0.*"
+        "*Kendall's tau-b with trainability and 95% intervals. A filled mark is settled (bold in the tables): its "
+        f"interval excludes 0 also after the correction for {len(ROWS)} measures, and comes from at least "
+        f"{fewest_blocks(len(ROWS))} blocks.*"
     )
     yield _how(cells, pooled)
     for cell in (pooled, *cells):
         head = ["measure", *LEVELS]
         rows = [[f"`{name}`", *(said_of(cell.taus[name][level]) for level in LEVELS)] for name in cell.ordered()]
-        yield f"### {cell.title[0].upper()}{cell.title[1:]}: {cell.runs} runs, {cell.checkpoints} checkpoints"
+        yield f"### {cell.title[0].upper()}{cell.title[1:]}: {cell.size}"
         yield _table(head, rows)
     tasks = by_task(records)
     order = pooled.ordered()
@@ -140,6 +129,18 @@ def _what_was_measured(records: Sequence[Record]) -> str:
     return f"{text} {failed} checkpoints could not be measured." if failed else text
 
 
+def _contents(records: Sequence[Record]) -> list[list[str]]:
+    """Return a row for each task: what its records are, counted from the records."""
+    rows = []
+    for agent, task in dict.fromkeys((record.agent, record.task) for record in records):
+        own = [record for record in records if (record.agent, record.task) == (agent, task)]
+        ratios = sorted({each.place["replay_ratio"] for each in own if "replay_ratio" in each.place}, key=float)
+        seeds = [str(seed) for seed in sorted({each.seed for each in own})]
+        counts = [str(len({each.run for each in own})), str(len(own))]
+        rows.append([AGENTS[agent], task, ", ".join(ratios) or "–", ", ".join(seeds), *counts])
+    return rows
+
+
 def _spread(cell: Cell) -> list[str]:
     values = cell.outcome()
     known = values[np.isfinite(values)]
@@ -147,7 +148,7 @@ def _spread(cell: Cell) -> list[str]:
     shares = [f"{share:.0%}" for share in (*lost.mean(0), lost.any(1).mean())]
     quantiles = [f"{value:.2f}" for value in np.quantile(known, (0.1, 0.5, 0.9))] if len(known) else ["–"] * 3
     record, network, _ = cell.points[0]
-    return [network, record.task, str(cell.runs), str(cell.checkpoints), *quantiles, *shares]
+    return [network, record.task, *quantiles, *shares]
 
 
 def _how(cells: Sequence[Cell], pooled: Cell) -> str:
@@ -155,15 +156,21 @@ def _how(cells: Sequence[Cell], pooled: Cell) -> str:
     count = sum(math.isfinite(tau.low) for tau in every)
     excluding = sum(tau.low > 0 or tau.high < 0 for tau in every)
     return (
-        "*Within runs* is the mean of the runs' own taus, over the ages of one run. *Between runs* is the tau of the "
-        "runs' means. *Overall* is the tau of all checkpoints. *Same age* compares only checkpoints of different seeds "
-        "with the same numbers of steps and updates: it shows what a measure knows beyond the age of the network. Only "
-        "checkpoints of the same network in the same task are compared with each other. `updates` is no measure: it "
-        "shows what age alone foretells. Intervals are 95% "
-        f"percentile intervals of {RESAMPLES:,} resamples of whole runs, and there is none for fewer than {LEAST_RUNS} "
-        f"runs. The tables below up to the tasks have {count} intervals; if no measure foretold anything, about "
-        f"{0.05 * count:.0f} of them would exclude 0 by chance, and {excluding} do. A tau in bold is *settled*: its "
-        f"interval excludes 0 also at the level corrected for {len(ROWS)} measures (Bonferroni)."
+        "*Within runs* is the mean of the runs' own taus: in one run, only the age differs. *Between runs* is the tau "
+        "of the runs' means. *Overall* is the tau of all checkpoints. *Same age* compares only checkpoints of "
+        "different seeds with the same numbers of steps and updates: it shows what a measure predicts beyond the age "
+        "of the network. Only checkpoints of the same network in the same task are compared with each other. The row "
+        f"`{AGE}` is not a measure: it shows what age alone predicts.\n\n"
+        "Runs with the same agent, task and seed are not independent, also at different replay ratios: they start from "
+        "the same network and are compared with the same fresh networks. They form one *block*. Intervals are 95% "
+        f"percentile intervals of {RESAMPLES:,} resamples of whole blocks. With fewer than {LEAST_BLOCKS} blocks there "
+        f"is none, and with few blocks they are too narrow. The tables below up to the tasks have {count} intervals. "
+        f"If no measure predicted anything, at least about {LEVEL * count:.0f} of them would exclude 0 by chance; "
+        f"{excluding} do.\n\n"
+        f"A tau in bold is *settled*: its interval excludes 0 also at the level corrected for {len(ROWS)} measures "
+        f"(Bonferroni), {LEVEL:g}/{len(ROWS)} = {LEVEL / len(ROWS):.2g}, and it comes from at least "
+        f"{fewest_blocks(len(ROWS))} blocks. With n blocks, the smallest possible p of an exact sign-flip test is "
+        "2/2^n, so fewer blocks cannot reach this level."
     )
 
 

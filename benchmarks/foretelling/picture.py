@@ -1,4 +1,4 @@
-"""The picture: for each network, the tau of every measure with 95% intervals, at three levels."""
+"""The picture: for all networks and for each network, the tau of every measure with 95% intervals, at three levels."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ ROW, HEAD, PANEL, COLUMNS = 28, 60, 400, 2  # pixels, and panels beside each oth
 
 
 def draw(cells: Sequence[Cell], order: Sequence[str]) -> bytes:
-    """Return the picture as PNG. All panels have the same rows in the same order."""
+    """Return the picture as PNG, with one panel for each cell. All panels have the same rows in the same order."""
     with style():
         columns = min(COLUMNS, len(cells))
         rows = -(-len(cells) // columns)
@@ -36,7 +36,7 @@ def draw(cells: Sequence[Cell], order: Sequence[str]) -> bytes:
                     axes.plot(
                         [tau.value], [place + shift], look.marker, color=look.color, markerfacecolor=fill, markersize=5
                     )
-            axes.set_title(f"{cell.title}: {cell.runs} runs, {cell.checkpoints} checkpoints")
+            axes.set_title(f"{cell.title}: {cell.size}")
             axes.set_xlim(-1.05, 1.05)
             axes.set_ylim(len(order) - 0.5, -0.5)
             axes.set_yticks(range(len(order)), order if number % columns == 0 else [""] * len(order))

@@ -1,6 +1,6 @@
 """The trunks whose checkpoints are measured: sweeps of compare.py without a method, with checkpoints at ten ages."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -86,12 +86,14 @@ def checkpoints_of(group: GroupName, words: Sequence[str]) -> list[Checkpoint]:
     """Return the checkpoints of a group that are to be measured."""
     grid = make_grid(*read_options(list(words)))
     steps = ages_of(grid)
+    # With several ratios, the place of a job names its own instead of the first one; with one ratio it names none.
+    ratio = {"replay_ratio": words[words.index("--replay-ratio") + 1]} if "--replay-ratio" in words else {}
     return [
-        Checkpoint(job.folder, step, _about(group, job) | {"run": f"{group}/{job.name}"})
+        Checkpoint(job.folder, step, _about(group, job, ratio) | {"run": f"{group}/{job.name}"})
         for job in plan(grid)
         for step in steps
     ]
 
 
-def _about(group: GroupName, job: Job) -> dict[str, Any]:
-    return {"group": group, "agent": job.agent, "task": job.env, "place": dict(job.place), "seed": job.seed}
+def _about(group: GroupName, job: Job, place: Mapping[str, str]) -> dict[str, Any]:
+    return {"group": group, "agent": job.agent, "task": job.env, "place": {**place, **job.place}, "seed": job.seed}

@@ -63,6 +63,11 @@ class Record(Struct, frozen=True):
         """What identifies the checkpoint."""
         return self.run, self.step
 
+    @property
+    def block(self) -> tuple[str, str, int]:
+        """What the runs have in common that share their initial network and the networks they are compared with."""
+        return self.agent, self.task, self.seed
+
 
 def read_results(path: Path) -> list[Record]:
     """Return all records; none if there is no file. Raise ValueError in one line if it is not such a file."""

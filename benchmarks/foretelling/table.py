@@ -15,7 +15,7 @@ from .results import NetworkRecord, Record
 
 Outcome = Literal["trainability", "fit", "replace"]
 AGENTS = {"dqn": "DQN", "sac": "SAC", "vision": "images"}
-AGE = "updates"  # not a measure: what the number of updates alone would foretell
+AGE = "updates"  # not a measure: what the number of updates alone predicts
 ROWS = (*(name for name in MEASURES if name != TRAINABILITY), AGE)
 SAME_AGE = "same age"
 LEVELS: dict[str, Callable[[Sample, int], Tau]] = {
@@ -37,6 +37,16 @@ class Cell:
         return len({record.run for record, _, _ in self.points})
 
     @property
+    def blocks(self) -> int:
+        """The number of blocks: all runs with the same agent, task and seed are one."""
+        return len({record.block for record, _, _ in self.points})
+
+    @property
+    def size(self) -> str:
+        """How much the cell holds, in words."""
+        return f"{self.checkpoints} checkpoints, {self.runs} runs, {self.blocks} blocks"
+
+    @property
     def checkpoints(self) -> int:
         """The number of checkpoints."""
         return len({record.key for record, _, _ in self.points})
@@ -55,14 +65,15 @@ class Cell:
         return np.array([np.nan if value is None else value for value in found], dtype=float)
 
     def sample(self, name: str, outcome: Outcome = "trainability", *, same_age: bool = False) -> Sample:
-        """Return a measure and an outcome with runs and strata: the same network in the same task, and if `same_age`
-        also the same numbers of steps and of updates."""
+        """Return a measure and an outcome with runs, blocks and strata. A stratum is the same network in the same task,
+        and if `same_age` also the same numbers of steps and of updates."""
         runs = _numbered([record.run for record, _, _ in self.points])
+        blocks = _numbered([record.block for record, _, _ in self.points])
         strata = _numbered([
             (record.agent, network, record.task, *((record.step, record.updates) if same_age else ()))
             for record, network, _ in self.points
         ])  # fmt: skip
-        return Sample(self.measure(name), self.outcome(outcome), runs, strata)
+        return Sample(self.measure(name), self.outcome(outcome), runs, blocks, strata)
 
     @cached_property
     def taus(self) -> Mapping[str, Mapping[str, Tau]]:
