@@ -3,7 +3,8 @@
     python -m benchmarks.diagnosis [--networks 50] [--threads 1]
 
 Half of the networks are DQN's for vectors, half are SAC's critics; inputs are random. A false alarm is any verdict
-other than "nothing" on a new, randomly initialised network. "Ruined" networks have learned random labels, which changed
+other than "nothing" on a new, randomly initialised network. Each of these is examined with other inputs and compared
+with other fresh networks, so that they are independent. "Ruined" networks have learned random labels, which changed
 every 100 updates, at a high learning rate; "dormant" ones have 90% of their hidden units silenced; "FIRE'd" ones were
 ruined first.
 """
@@ -27,8 +28,8 @@ from fire_rl.fire.diagnosis import Bench, Diagnosis, examine
 from fire_rl.fire.probe import Data, Run, last_layers, plain_run
 
 OBSERVATION, ACTION, WIDTH = 8, 3, 32
-TOGETHER = 5  # networks that are compared with the same fresh networks
 TESTED_FROM = 100_000  # the first seed of the examined networks, away from the seeds of the fresh ones
+APART = 2_000  # between the seeds of two benches; each uses some seeds from its own on, and from its own + 1,000 on
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Options:
     networks: int = 50
     """Total number of fresh networks, for the rate of false alarms."""
     first: int = 0
-    """Number of fresh networks to skip, a multiple of 5, so that several processes can share the work."""
+    """Number of fresh networks to skip, so that several processes can share the work."""
     known: int = 2
     """Networks of each known case and agent."""
     updates: int = 200
@@ -77,6 +78,12 @@ def bench_of(kind: str, seed: int, updates: int) -> tuple[Bench, Callable[[int],
         return Bench(q_network, Data.joined(observations), plain_run, rate=2.5e-4, probe=probe, seed=seed), q_network
     pairs = [(each, draw(64, ACTION).tanh()) for each in observations]
     return Bench(critic, Data.joined(pairs), run_critic, rate=3e-4, probe=probe, seed=seed), critic
+
+
+def fresh_case(kind: str, number: int, updates: int) -> tuple[Bench, nn.Module]:
+    """Return a fresh network with a bench of its own; two numbers have no seed in common."""
+    bench, make = bench_of(kind, APART * number, updates)
+    return bench, make(TESTED_FROM + APART * number + APART // 4)
 
 
 def judged(bench: Bench, module: nn.Module) -> Diagnosis:
@@ -141,17 +148,15 @@ def known_cases(module: nn.Module, bench: Bench, seed: int) -> Iterator[tuple[st
 def main(options: Options) -> None:
     """Count the false alarms on fresh networks, and the diagnoses of the known cases."""
     torch.set_num_threads(options.threads)
-    alarms, done = 0, 0
-    while done < options.networks:
-        group = (options.first + done) // TOGETHER
-        kind = options.agents[group % len(options.agents)]
-        bench, make = bench_of(kind, 1_000 * group, options.updates)
-        for number in range(min(TOGETHER, options.networks - done)):
-            diagnosis = judged(bench, make(TESTED_FROM + 1_000 * group + number))
-            done, alarms = done + 1, alarms + (diagnosis.lost != "nothing")
-            fit, replace = (diagnosis.readings[form].best for form in ("fit", "replace"))
-            print(f"{kind} fresh {done:>3}: {diagnosis.lost}, fit {fit}, replace {replace}", flush=True)
-    print(f"false alarms: {alarms} of {done} fresh networks", flush=True)
+    alarms = 0
+    for number in range(options.first, options.first + options.networks):
+        kind = options.agents[number % len(options.agents)]
+        bench, module = fresh_case(kind, number, options.updates)
+        diagnosis = judged(bench, module)
+        alarms += diagnosis.lost != "nothing"
+        fit, replace = (diagnosis.readings[form].best for form in ("fit", "replace"))
+        print(f"{kind} fresh {number:>3}: {diagnosis.lost}, fit {fit}, replace {replace}", flush=True)
+    print(f"false alarms: {alarms} of {options.networks} fresh networks", flush=True)
     verdicts: dict[str, Counter[str]] = {}
     for kind, number in product(options.agents, range(options.known)):
         bench, make = bench_of(kind, 1_000 * number, options.updates)
