@@ -8,6 +8,7 @@ those of the full probe, so that their differences include the random difference
 fresh networks' curves of the first checkpoint with the same network, which would save half of the time.
 """
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from fire_rl.fire import Probe, Probed, Score
 from fire_rl.fire.diagnosis import FORMS, Curves
 from fire_rl.fire.probe import learned_share
 from fire_rl.fire.trainability import SHORT
+from fire_rl.training import command_line
 from fire_rl.training.policy import split_run
 from fire_rl.training.probes import networks_of
 
@@ -100,5 +102,11 @@ def print_table(usual: Sequence[float], found: Mapping[str, Sequence[float]], se
         print(f"{setting:50} {differences.mean():>+7.3f} {spread:>10.3f} {tau:>7.2f}")
 
 
+def body(arguments: Sequence[str]) -> int:
+    """Run the command; return its exit code."""
+    main(tyro.cli(Options, args=arguments))
+    return 0
+
+
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    command_line.main(body, "python -m benchmarks.foretelling.precision", sys.argv[1:])
