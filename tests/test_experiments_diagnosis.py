@@ -287,8 +287,8 @@ def test_advice_follows_what_was_shown(runs):
                    for key, each in (("critic", critic), ("actor", actor))}  # fmt: skip
         return Remedy(name, effects, None, None)
 
-    def choice(*arguments):
-        return advice_on(loaded, *arguments, probe).choice
+    def choice(diagnoses, remedies):
+        return advice_on(loaded, diagnoses, remedies, probe).choice
 
     good, wide, bad = reading(1.0), reading(0.6, 0.6), reading(0.5)
     lost = diagnosed("unlearning", good, bad)
@@ -307,8 +307,7 @@ def test_advice_follows_what_was_shown(runs):
 def test_the_recovery_has_copies_of_the_target(runs):
     assert _recovery(load_run(runs["dqn"], None, False)) == 500  # a copy every 50 updates
     slow = load_run(runs["dqn"], None, False)
-    object.__setattr__(slow, "config", replace(slow.config, agent=replace(slow.config.agent, target_every=1_000)))
-    assert _recovery(slow) == 2_000
+    assert _recovery(replace(slow, config=slow.config.altered(target_every=1_000))) == 2_000
     assert _recovery(load_run(runs["sac"], None, False)) == 500
 
 

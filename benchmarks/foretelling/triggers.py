@@ -156,17 +156,18 @@ def chosen_of(options: Options, tried: Tried, found: Outcomes) -> list[str]:
 def table_of(found: Outcomes, methods: Sequence[str], bold: Sequence[str] = ()) -> str:
     """Return the outcomes of methods in Markdown, with the differences to no method; the names in `bold` are bold."""
     lines = ["| method | runs | events | final return | mean return |", "| --- | ---: | ---: | ---: | ---: |"]
-    nothing = found[NOTHING]
+
+    def numbers(method: str, what: str) -> list[float]:
+        return [getattr(found[method][seed], what) for seed in sorted(found[method])]
+
     for method in methods:
-        runs, name = found[method], f"**`{method}`**" if method in bold else f"`{method}`"
-        seeds = sorted(runs)
-        others = None if method == NOTHING or seeds != sorted(nothing) else [nothing[seed] for seed in seeds]
+        name = f"**`{method}`**" if method in bold else f"`{method}`"
+        events = wording.amount(float(np.mean(numbers(method, "events"))))
         cells = [
-            cell([getattr(runs[seed], what) for seed in seeds], others and [getattr(other, what) for other in others])
+            cell(numbers(method, what), None if method == NOTHING else numbers(NOTHING, what))
             for what in ("final", "mean")
         ]
-        events = wording.amount(float(np.mean([run.events for run in runs.values()])))
-        lines.append(f"| {name} | {len(runs)} | {events} | {' | '.join(cells)} |")
+        lines.append(f"| {name} | {len(found[method])} | {events} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -183,7 +184,7 @@ def refuse_shared_seeds(options: Options, records: Sequence[Record]) -> None:
 
 def seeds_of(text: str) -> list[int]:
     """Return the seeds that a text such as 20-25 names."""
-    return compare.parse_seeds([text])
+    return list(compare.parse_seeds([text]))
 
 
 def main(options: Options) -> int:
