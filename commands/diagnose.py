@@ -83,7 +83,7 @@ def body(arguments: Sequence[str]) -> int:
 
 def _each(folder: Path, examine: Callable[[int | None], None]) -> None:
     """Examine every checkpoint; one that cannot be examined is said and skipped, unless none can be."""
-    steps = list(reversed(steps_of(folder))) or [None]
+    steps: list[int | None] = [*reversed(steps_of(folder))] or [None]
     reasons: list[ValueError] = []
     for step in steps:
         try:
