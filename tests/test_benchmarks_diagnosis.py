@@ -1,6 +1,7 @@
 """The rate of false alarms is measured on networks that are independent of each other."""
 
 import pytest
+from torch import nn
 
 from benchmarks import diagnosis
 
@@ -10,7 +11,12 @@ def test_every_fresh_network_has_inputs_and_comparison_networks_of_its_own(
     kind: str, make: str, monkeypatch: pytest.MonkeyPatch
 ):
     seeds, made = list[int](), getattr(diagnosis, make)
-    monkeypatch.setattr(diagnosis, make, lambda seed: (seeds.append(seed), made(seed))[1])
+
+    def recorded(seed: int) -> nn.Module:
+        seeds.append(seed)
+        return made(seed)
+
+    monkeypatch.setattr(diagnosis, make, recorded)
     numbers = (0, 1, 2, 50, 51, 100)
     benches = [diagnosis.fresh_case(kind, number, 10)[0] for number in numbers]
     each = 1 + 2 * benches[0].probe.seeds  # the examined network, the fresh ones, and those whose outputs are targets
