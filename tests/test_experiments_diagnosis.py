@@ -294,6 +294,11 @@ def test_advice_follows_what_was_shown(runs):
     lost = diagnosed("unlearning", good, bad)
     assert choice(lost, [remedy("wide", wide, good), remedy("mends", good, good)]) == "mends"
     assert choice(lost, [remedy("ruins the actor", good, bad), remedy("mends", good, good)]) == "mends"
+    close = [replace(remedy(name, good, good), returned=Returns.of(each))
+             for name, each in (("first", [1.0, 3.0]), ("second", [1.0, 2.0]), ("far", [-100.0, -100.1]))]  # fmt: skip
+    said = advice_on(loaded, lost, close, probe)
+    assert said.choice == "first"
+    assert "; that of second is not clearly lower (" in said.reason
     again = advice_on(loaded, diagnosed("not settled", good, wide), [], probe)
     assert (again.choice, again.command.split()[-2:]) == ("measure again", ["--seeds", "11"])
     slow = diagnosed("at its own rate", reading(1.0, own=1.0), reading(1.0, own=0.5))

@@ -43,6 +43,8 @@ def advice_on(
         chosen = max(restoring, key=_stays)
         by = "has the best return" if chosen.returned is not None else "keeps the most"
         why = f"it restores what is lost, and it {by} among the remedies that do"
+        if alike := [each.name for each in restoring if each is not chosen and _overlap(each, chosen)]:
+            why += f"; that of {' and '.join(alike)} is not clearly lower"
     else:
         chosen = max(tried, key=lambda remedy: min(each.trainability.best.value for each in remedy.effects.values()))
         why = "no remedy that was tried restores all that is lost; this one restores the most"
@@ -79,6 +81,12 @@ def _other_rate(slow: Diagnosis) -> float | None:
     """Return the best rate of a probe that is lost at the training's own rate; None if it is that rate itself."""
     found = [slow.readings[form].best.rate for form in FORMS if slow.readings[form].lost_at_own]
     return next((rate for rate in found if rate != slow.own_rate), None)
+
+
+def _overlap(one: Remedy, other: Remedy) -> bool:
+    """Whether the returns of two remedies have intervals that overlap."""
+    ours, theirs = one.returned_later or one.returned, other.returned_later or other.returned
+    return ours is not None and theirs is not None and ours.low <= theirs.high and theirs.low <= ours.high
 
 
 def _stays(remedy: Remedy) -> float:
