@@ -8,8 +8,8 @@ The rule, the same for every measure:
    if its interval contains 0, the usual side (many dormant units, a low rank).
 2. Every candidate is run on the seeds A. The threshold with the highest mean final return on A is chosen; of equal
    ones, the one with fewer events.
-3. Only the chosen thresholds are run on the seeds B, beside no method, the method once at half the run, and the method
-   with events as often as a trigger can have them. Only B is judged: compare.py writes its report into DIR/judge.
+3. Only the chosen thresholds are run on the seeds B, beside no method, and beside the method with events as often as a
+   trigger can have them. Only B is judged: compare.py writes its report into DIR/judge.
 No seed of the checkpoints is in A or B, and no seed is in both. The same command continues after an interruption.
 The two tables are printed, and written to DIR/triggers.md. A difference is that to no method on the same seeds, with
 its exact 95% interval from all sign flips.
@@ -203,7 +203,7 @@ def main(options: Options) -> int:
         return code
     found = outcomes(options.dir / "choose", seeds_of(options.choose))
     winners = chosen_of(options, tried, found)
-    judged = [NOTHING, options.method, often, *winners]
+    judged = [NOTHING, often, *winners]
     words = words_of(options, "judge", judged)
     if code := compare.body([*words, "--baseline", NOTHING, "--reference", winners[0]]):
         return code
@@ -223,7 +223,7 @@ def say_cost(options: Options, tried: Tried, every: Sequence[str], often: str) -
     compare.body([*words_of(options, "choose", [NOTHING, *every]), "--dry-run"])
     middle = [spelled(options.method, triggers[len(triggers) // 2]) for triggers in tried.values()]
     print("\nwhich thresholds are judged is not known yet; the middle candidates stand for them here")
-    compare.body([*words_of(options, "judge", [NOTHING, options.method, often, *middle]), "--dry-run"])
+    compare.body([*words_of(options, "judge", [NOTHING, often, *middle]), "--dry-run"])
     checks = int(options.replay_ratio * (options.steps - 1_000) // PROBE_EVERY)
     if TRAINABILITY in tried:
         print(f"\na run with trainability makes {checks} checks of {updates_of(1):,} updates on copies besides")
