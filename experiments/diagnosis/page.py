@@ -74,6 +74,7 @@ def _network(examination: Examination, name: str) -> dict[str, object]:
         "rows": rows,
         "remedies": [_row(remedy.name, remedy.effects[name]) for remedy in examination.remedies],
         "kept_meaning": examination.kept_meaning[name],
+        "rate": f"{examination.remedies[0].effects[name].trainability.best.rate:g}" if examination.remedies else "",
     }
 
 
