@@ -377,36 +377,27 @@ def test_the_command_trains_measures_and_continues(
 
 def test_thresholds_are_chosen_on_some_seeds_and_judged_on_others():
     made = records()
-    options = triggers.Options(game="game", measures=("trainability", "dormant"), choose="10-11", judge="20-21")
+    options = triggers.Options(game="game", measures=("trainability<", "dormant>"), choose="10-11", judge="20-21")
     tried: triggers.Tried = {name: triggers.candidates(made, "game", name) for name in options.measures}
-    assert tried["dormant"] == ("dormant>0.075", "dormant>0.15", "dormant>0.225")
-    assert tried["trainability"][0].startswith("trainability<0.")
+    assert tried["dormant>"] == ("dormant>0.075", "dormant>0.15", "dormant>0.225")
+    assert tried["trainability<"][0].startswith("trainability<0.")
     names = {name: [triggers.spelled("fire", each) for each in values] for name, values in tried.items()}
-    assert names["dormant"][0] == "fire@when=dormant>0.075"
+    assert names["dormant>"][0] == "fire@when=dormant>0.075"
     found = {name: {10: triggers.Outcome(5.0, 1.0, 2)} for every in names.values() for name in every}
-    found |= {names["dormant"][1]: {10: triggers.Outcome(5.0, 1.0, 1)}}
-    found |= {names["trainability"][2]: {10: triggers.Outcome(4.0, 1.0, 0), 11: triggers.Outcome(7.0, 1.0, 3)}}
-    assert triggers.chosen_of(options, tried, found) == [names["trainability"][2], names["dormant"][1]]
+    found |= {names["dormant>"][1]: {10: triggers.Outcome(5.0, 1.0, 1)}}
+    found |= {names["trainability<"][2]: {10: triggers.Outcome(4.0, 1.0, 0), 11: triggers.Outcome(7.0, 1.0, 3)}}
+    assert triggers.chosen_of(options, tried, found) == [names["trainability<"][2], names["dormant>"][1]]
     triggers.refuse_shared_seeds(options, made)
     for wrong in (replace(options, judge="11-12"), replace(options, choose="5-6"), replace(options, judge="0")):
         with pytest.raises(ValueError, match="would be used twice"):
             triggers.refuse_shared_seeds(wrong, made)
     with pytest.raises(ValueError, match="no checkpoint of game has weight_norm"):
-        triggers.candidates(made, "game", "weight_norm")
+        triggers.candidates(made, "game", "weight_norm>")
     with pytest.raises(ValueError, match="no checkpoint of chess has dormant"):
-        triggers.candidates(made, "chess", "dormant")
-
-
-def test_a_trigger_acts_on_the_side_where_trainability_is_low():
-    made = records()
-    opposite = [
-        msgspec.structs.replace(record, networks={
-            name: msgspec.structs.replace(each, measures={"dormant": -each.measures["dormant"]})
-            for name, each in record.networks.items()
-        })
-        for record in made
-    ]  # fmt: skip
-    assert triggers.candidates(opposite, "game", "dormant")[0] == "dormant<-0.225"
+        triggers.candidates(made, "chess", "dormant<")
+    for text in ("dormant", "dormnt>", ""):
+        with pytest.raises(ValueError, match="allowed is a measure with a side"):
+            triggers.candidates(made, "game", text)
 
 
 def test_runs_with_triggers_are_found_again_by_their_spelling(tmp_path: Path):

@@ -3,9 +3,9 @@
     python -m benchmarks.foretelling.triggers [--dir runs/foretelling-triggers] [--jobs 2] [--dry-run]
 
 The rule, the same for every measure:
-1. Candidates are the quartiles of the measure over the checkpoints of this game in results.jsonl. An event comes on the
-   side of a candidate where trainability is low: by the sign of Kendall's tau within the runs of these checkpoints, or,
-   if its interval contains 0, the usual side (many dormant units, a low rank).
+1. Candidates are the quartiles of the measure over the checkpoints of this game in results.jsonl, and an event comes
+   below or above them, as asked. The effective rank is tested on both sides: a low one is usually called bad, but a
+   high one goes with low trainability in the checkpoints of SpaceInvaders.
 2. Every candidate is run on the seeds A. The threshold with the highest mean final return on A is chosen; of equal
    ones, the one with fewer events.
 3. Only the chosen thresholds are run on the seeds B, beside no method, and beside the method with events as often as a
@@ -19,7 +19,6 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import tyro
@@ -29,6 +28,7 @@ from fire_rl.experiments.analysis.found import find_runs
 from fire_rl.experiments.analysis.levels import continued, failing_value
 from fire_rl.experiments.analysis.scoring import score
 from fire_rl.experiments.report import wording
+from fire_rl.fire import MEASURES
 from fire_rl.fire.trainability import updates_of
 from fire_rl.fire.trigger import TRAINABILITY
 from fire_rl.training.durable import write_durably
@@ -36,14 +36,11 @@ from fire_rl.training.settings import PROBE_EVERY
 
 from ..dip import cell
 from .__main__ import run
-from .correlation import within
 from .results import RESULTS, Record, read_results
 from .table import by_task
 
-Measure = Literal["trainability", "dormant", "dead", "active", "effective_rank", "stable_rank", "weight_norm"]
-RISES = {"dormant", "dead", "weight_norm"}  # measures whose high values are said to be bad; of the others the low ones
-DIGITS = 4  # of a candidate
 QUARTILES = (0.25, 0.5, 0.75)
+DIGITS = 4  # of a candidate
 TABLES = "triggers.md"
 NOTHING = "none"  # the method that does nothing
 
@@ -64,8 +61,8 @@ class Options:
     """Environment steps of each run."""
     method: str = "fire"
     """Method of the events."""
-    measures: tuple[Measure, ...] = ("trainability", "dormant", "effective_rank")
-    """Measures whose triggers are tested."""
+    measures: tuple[str, ...] = ("trainability<", "dormant>", "effective_rank<", "effective_rank>")
+    """Measures whose triggers are tested, each with the side on which an event comes."""
     choose: str = "10-13"
     """Seeds A, on which thresholds are chosen."""
     judge: str = "20-25"
@@ -88,23 +85,22 @@ class Outcome:
     """The number of events."""
 
 
-Tried = Mapping[str, Sequence[str]]  # candidate triggers by measure
+Tried = Mapping[str, Sequence[str]]  # candidate triggers by measure and side
 Outcomes = dict[str, dict[int, Outcome]]  # by method and seed
 
 
 def candidates(records: Sequence[Record], game: str, measure: str) -> tuple[str, ...]:
-    """Return a trigger for each quartile of a measure over the checkpoints of a game, as --reinit-when takes it."""
+    """Return a trigger for each quartile of a measure, given with its side, over the checkpoints of a game."""
+    name = measure[:-1]
+    if measure[-1:] not in ("<", ">") or name not in MEASURES:
+        allowed = f"a measure with a side, such as dormant> or {TRAINABILITY}<"
+        raise ValueError(f"--measures {measure} given; allowed is {allowed}; measures are {', '.join(MEASURES)}")
     cell = next((cell for cell in by_task(records) if cell.points[0][0].task == game), None)
-    values = np.array([]) if cell is None else cell.outcome() if measure == TRAINABILITY else cell.measure(measure)
+    values = np.array([]) if cell is None else cell.outcome() if name == TRAINABILITY else cell.measure(name)
     values = values[np.isfinite(values)]
-    if cell is None or not len(values):
-        raise ValueError(f"no checkpoint of {game} has {measure}: run python -m benchmarks.foretelling first")
-    rises = measure in RISES
-    if measure != TRAINABILITY:
-        tau = within(cell.sample(measure), 1)
-        rises = tau.value < 0 if tau.low > 0 or tau.high < 0 else rises
-    thresholds = (f"{value:.{DIGITS}g}" for value in np.quantile(values, QUARTILES))
-    return tuple(dict.fromkeys(f"{measure}{'>' if rises else '<'}{threshold}" for threshold in thresholds))
+    if not len(values):
+        raise ValueError(f"no checkpoint of {game} has {name}: run python -m benchmarks.foretelling first")
+    return tuple(dict.fromkeys(f"{measure}{value:.{DIGITS}g}" for value in np.quantile(values, QUARTILES)))
 
 
 def spelled(method: str, trigger: str) -> str:
@@ -225,7 +221,7 @@ def say_cost(options: Options, tried: Tried, every: Sequence[str], often: str) -
     print("\nwhich thresholds are judged is not known yet; the middle candidates stand for them here")
     compare.body([*words_of(options, "judge", [NOTHING, often, *middle]), "--dry-run"])
     checks = int(options.replay_ratio * (options.steps - 1_000) // PROBE_EVERY)
-    if TRAINABILITY in tried:
+    if any(measure.startswith(TRAINABILITY) for measure in tried):
         print(f"\na run with trainability makes {checks} checks of {updates_of(1):,} updates on copies besides")
 
 
