@@ -247,7 +247,8 @@ def default_folder(config: Config) -> Path:
 
 
 def folder_name(text: str) -> str:
-    """Turn a text into a valid name of a folder."""
+    """Turn a text into a valid name of a folder; the triggers dead<0.1 and dead>0.1 get different ones."""
+    text = text.replace("<", "-below-")
     return "".join(letter if letter.isalnum() or letter in "-_.=+" else "_" for letter in text)
 
 
