@@ -63,8 +63,8 @@ def test_methods_may_have_schedules_of_their_own():
 
 
 def test_methods_that_act_at_other_times_are_not_the_same():
-    words = ("fire", "fire@at=9001", "fire@at=9003", "fire@every=9", "fire@when=dormant>0.5", "redo", "redo@at=9001")
-    words += ("fire@when=dormant<0.5",)
+    words = ["fire", "fire@at=9001", "fire@at=9003", "fire@every=9", "fire@when=dormant>0.5", "fire@when=dormant<0.5"]
+    words += ["redo", "redo@at=9001"]
     assert len(jobs_of("--env", "h1-walk", "--seeds", "0", "--reinit", *words)) == len(words)
 
 
