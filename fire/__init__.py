@@ -2,7 +2,7 @@
 
 from .activity import Watch
 from .aliases import INTERVENTIONS, Intervention, NoIntervention, describe_interventions, parse_intervention
-from .diagnosis import Diagnosis, Reading, Score, diagnose
+from .diagnosis import Diagnosis, diagnose
 from .event import Event, NetworkReport
 from .finite import first_not_finite
 from .manager import PlasticityManager
@@ -32,6 +32,7 @@ from .record import Record, restore_structure
 from .regularizers import REGULARIZERS, L2Init, Parseval, Spectral, WeightDecay
 from .report import MatrixReport
 from .schedule import At, AtUpdates, Either, Every, Never, Position, Schedule
+from .scores import Reading, Score
 from .spelling import describe_method, describe_methods, describe_regularizers, parse_method, parse_regularizer, spell
 from .statistics import refresh_statistics_
 from .tracing import UnitsReport, declare_units

@@ -20,6 +20,7 @@ from .undisturbed import modes_restored, undisturbed
 
 Run: TypeAlias = Callable[[nn.Module, Any], Tensor]  # a module on a batch -> (examples, outputs)
 MakeOptimizer: TypeAlias = Callable[[list[Tensor], float], Optimizer]  # from parameters and a learning rate
+FEWEST_SEEDS, MOST_SEEDS = 3, 11  # of a probe
 SMALLEST_SPREAD = 1e-6  # standard deviation of an output over the data below which it counts as constant
 
 
@@ -35,8 +36,8 @@ class Probe:
     def __post_init__(self) -> None:
         if not 1 <= self.points <= self.updates:
             raise ValueError(f"updates={self.updates}, points={self.points} given; allowed: 1 <= points <= updates")
-        if not 3 <= self.seeds <= 11:
-            raise ValueError(f"seeds={self.seeds} given; allowed are 3 to 11")
+        if not FEWEST_SEEDS <= self.seeds <= MOST_SEEDS:
+            raise ValueError(f"seeds={self.seeds} given; allowed are {FEWEST_SEEDS} to {MOST_SEEDS}")
         if not self.rates or any(not 0 < rate < math.inf for rate in self.rates):
             raise ValueError(f"rates={self.rates} given; allowed are learning rates above 0")
 

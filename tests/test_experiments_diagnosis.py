@@ -21,8 +21,9 @@ from fire_rl.experiments.diagnosis.page import NUMBERS, PAGE
 from fire_rl.experiments.diagnosis.remedies import Effect, Remedy, Returns, frontier, methods_of
 from fire_rl.experiments.diagnosis.subjects import Share, same_choice, same_values
 from fire_rl.experiments.report.drawing import WIDTH, PageImage, canvas
-from fire_rl.fire.diagnosis import Diagnosis, Reading, Score
+from fire_rl.fire.diagnosis import Diagnosis
 from fire_rl.fire.probe import Probe
+from fire_rl.fire.scores import Reading, Score
 from fire_rl.training.checkpoint import folder_of, steps_of
 from fire_rl.training.command_line import read_command_line
 from fire_rl.training.learners import LEARNERS

@@ -11,7 +11,7 @@ from torch import nn
 
 from benchmarks.diagnosis import dormant, fired, offset, ruined
 from fire_rl.fire import Network, Probe, Score, diagnose
-from fire_rl.fire.diagnosis import Reading, _judge, _sentence, headed, student
+from fire_rl.fire.diagnosis import _judge, _sentence, headed
 from fire_rl.fire.probe import (
     Data,
     Task,
@@ -24,6 +24,7 @@ from fire_rl.fire.probe import (
     plain_run,
     standardised,
 )
+from fire_rl.fire.scores import Reading, student
 
 QUICK = Probe(updates=60, rates=(3e-3,), seeds=4, points=6)
 

@@ -12,8 +12,9 @@ from torch import nn
 from fire_rl import __version__
 from fire_rl.experiments.diagnosis.loaded_run import LoadedRun, load_run
 from fire_rl.fire import Probe, Probed
-from fire_rl.fire.diagnosis import FORMS, Reading
+from fire_rl.fire.diagnosis import FORMS
 from fire_rl.fire.event import finite
+from fire_rl.fire.scores import Reading
 from fire_rl.fire.trainability import SHORT
 from fire_rl.training.probes import networks_of
 

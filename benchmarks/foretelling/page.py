@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fire_rl.experiments.report.spreadsheet import write_table
-from fire_rl.fire.diagnosis import LOSS
+from fire_rl.fire.scores import LOSS
 from fire_rl.training.durable import write_durably
 
 from .correlation import LEAST_BLOCKS, LEVEL, RESAMPLES, Tau, fewest_blocks, within

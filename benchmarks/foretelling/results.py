@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from fire_rl.fire.diagnosis import LOSS
+from fire_rl.fire.scores import LOSS
 from fire_rl.replay.store import Damaged
 from fire_rl.training.durable import read_regular, write_durably
 

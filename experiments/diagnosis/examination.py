@@ -8,9 +8,10 @@ from typing import Any
 
 from fire_rl import __version__
 from fire_rl.fire import Method
-from fire_rl.fire.diagnosis import Bench, Diagnosis, Reading, examine
+from fire_rl.fire.diagnosis import Bench, Diagnosis, examine
 from fire_rl.fire.event import finite
 from fire_rl.fire.probe import Probe
+from fire_rl.fire.scores import Reading
 from fire_rl.training.learners import name_of
 
 from .advice import Advice, advice_on

@@ -6,7 +6,8 @@ from typing import Any
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from matplotlib.transforms import Bbox
 
-from fire_rl.fire.diagnosis import Diagnosis, Reading
+from fire_rl.fire.diagnosis import Diagnosis
+from fire_rl.fire.scores import Reading
 
 from ..report.drawing import DASHED, FAINT, INK, MUTED, WIDTH, Look, PageImage, canvas, looks, page_image, shortened
 from .examination import Examination

@@ -5,7 +5,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from fire_rl import __version__
-from fire_rl.fire.diagnosis import LOSS
+from fire_rl.fire.scores import LOSS
 from fire_rl.training.durable import write_durably
 from fire_rl.training.files import write_json
 
