@@ -34,15 +34,15 @@ from fire_rl.experiments.analysis.method_results import Gap, MethodResults, RunS
 from fire_rl.experiments.analysis.permutations import permutations
 from fire_rl.experiments.analysis.records import Run
 from fire_rl.experiments.analysis.results import Comparison, Options
+from fire_rl.experiments.analysis.scoring import NOTHING
 from fire_rl.experiments.diagnosis.loaded_run import load_run
-from fire_rl.experiments.diagnosis.remedies import RemedyTests, methods_of, trainability
+from fire_rl.experiments.diagnosis.remedies import RemedyTests, methods_of
 from fire_rl.experiments.diagnosis.subjects import subjects_of
 from fire_rl.experiments.report import wording
 from fire_rl.experiments.report.spreadsheet import write_table
-from fire_rl.experiments.sweep.grid import Grid, asked_for
+from fire_rl.experiments.sweep.grid import Job, asked_for
 from fire_rl.experiments.sweep.plan import plan
 from fire_rl.fire import parse_method
-from fire_rl.fire.diagnosis import FORMS, Reading
 from fire_rl.fire.probe import Probe
 from fire_rl.training import command_line
 from fire_rl.training.durable import Damaged, write_durably
@@ -115,8 +115,8 @@ def words_of(asked: Asked, more: Sequence[str]) -> list[str]:
     return [*words, *more]
 
 
-def checked(asked: Asked, words: Sequence[str]) -> Grid:
-    """Return the grid of the runs; raise ValueError, before anything runs, for values that cannot be measured later."""
+def checked(asked: Asked, words: Sequence[str]) -> tuple[Job, ...]:
+    """Return the runs to make; raise ValueError, before anything runs, for values that cannot be measured later."""
     if AGAINST not in asked.methods:
         raise ValueError(f"--methods {' '.join(asked.methods)} given; {AGAINST} must be one of them")
     _ = asked.probe
@@ -126,12 +126,12 @@ def checked(asked: Asked, words: Sequence[str]) -> Grid:
     if len(grid.points) > 1:
         several = ", ".join(axis.flag for axis in grid.axes)
         raise ValueError(f"{several} given with several values; allowed is one, because there is one table")
-    plan(grid)
+    jobs = plan(grid)
     presets = asked_for(grid.points[0], asked.env).published
     for text in asked.methods:
-        if text != "none" and not parse_method(text, presets).acts_at_events:
+        if text != NOTHING and not parse_method(text, presets).acts_at_events:
             raise ValueError(f"--methods {text} given; allowed are none, and methods that act at events")
-    return grid
+    return jobs
 
 
 def read_measured(path: Path) -> Measured:
@@ -176,18 +176,13 @@ def newly_measured(trunk: Run, step: int, methods: Sequence[str], asked: Asked) 
     loaded = load_run(trunk.folder, step, trusted=False)
     subjects = subjects_of(loaded)
     benches = {subject.name: subject.bench(loaded, asked.probe) for subject in subjects}
-    found: dict[str, dict[str, float]] = {}
-    if "none" in methods:
-        found["none"] = {}
-        for subject in subjects:
-            bench, modules = benches[subject.name], [subject.network.module]
-            readings: dict[str, Reading] = {form: bench.read(form, modules, form, asked.probe_rates) for form in FORMS}
-            found["none"][subject.name] = trainability(readings).best.value
     rates = dict.fromkeys(benches, asked.probe_rates)
     tests = RemedyTests(loaded, subjects, benches, rates, episodes=0, recovery=0)
-    for name, method in methods_of(loaded, [each for each in methods if each != "none"]).items():
-        effects = tests.tried(name, method).effects
-        found[name] = {network: effect.trainability.best.value for network, effect in effects.items()}
+    acting = methods_of(loaded, [each for each in methods if each != NOTHING])
+    found: dict[str, dict[str, float]] = {}
+    for name in methods:
+        remedy = tests.untouched() if name == NOTHING else tests.tried(name, acting[name])
+        found[name] = {network: effect.trainability.best.value for network, effect in remedy.effects.items()}
         print(f"{trunk.folder.name}, {name}: {found[name]}", flush=True)
     return found
 
@@ -262,12 +257,12 @@ def body(arguments: Sequence[str]) -> int:
     """Run everything that is missing, and print the table; return the exit code."""
     asked, more = tyro.cli(Asked, args=arguments, description=__doc__, return_unknown_args=True)
     words = words_of(asked, more)
-    grid = checked(asked, words)
+    jobs = checked(asked, words)
     keep_large_blocks()
     if (code := compare(words)) or "--dry-run" in more:
         return code
     torch.set_num_threads(asked.threads)
-    found = find_runs([job.folder for job in plan(grid) if (job.folder / "config.json").exists()])
+    found = find_runs([job.folder for job in jobs if (job.folder / "config.json").exists()])
     scores = measured(found, asked)
     runs = [run for run in found.runs if run.seed in scores]
     (comparison,) = analyse(runs, Options(baseline=AGAINST), found.trunks).comparisons

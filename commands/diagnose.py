@@ -1,6 +1,5 @@
 """Examine a run's checkpoint: can its networks still learn, which method restores that, and what does it cost?"""
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from fire_rl.fire.probe import Probe
 from fire_rl.place import program
 from fire_rl.training.checkpoint import steps_of
 from fire_rl.training.command_line import read_operand
+from fire_rl.training.durable import require_writable
 from fire_rl.training.memory import keep_large_blocks
 from fire_rl.training.policy import split_run
 from fire_rl.training.session import writable
@@ -118,8 +118,7 @@ def _examine(loaded: LoadedRun, probe: Probe, options: Options, folder: Path) ->
     place = folder / f"diagnosis-{loaded.step}" if options.all else folder
     with writable(place):
         place.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=place):
-            pass  # fails now if the folder is not writable, and not after minutes
+    require_writable(place)
     recovery = _recovery(loaded) if options.recovery is None else options.recovery
     examination = examine_run(loaded, Asked(probe, remedies, options.episodes, recovery), _say)
     _report(examination)

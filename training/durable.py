@@ -2,6 +2,7 @@
 
 import os
 import stat
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -9,7 +10,10 @@ from typing import BinaryIO
 
 from fire_rl.replay import Damaged, Store
 
-__all__ = ["Damaged", "DurableStore", "flush_folder", "naming", "open_regular", "read_regular", "write_durably"]
+__all__ = [
+    "Damaged", "DurableStore", "flush_folder", "naming", "open_regular", "read_regular", "require_writable",
+    "write_durably",
+]  # fmt: skip
 
 LARGEST_SEGMENT = 2**32  # bytes that are read at most; segments that are written have at most some hundred million
 
@@ -116,3 +120,12 @@ class DurableStore(Store):
         if self.folder.is_symlink():
             raise Damaged(f"{self.folder}: is a symbolic link")
         return read_regular(self.folder / name, LARGEST_SEGMENT)
+
+
+def require_writable(folder: Path) -> None:
+    """Raise ValueError, in one line, if no file can be made in a folder: before long work, and not after it."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be written to: {error.strerror or error}") from error

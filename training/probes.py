@@ -21,6 +21,7 @@ FRESH = 7_919  # seeds of new learners begin here, away from the seeds of runs
 BATCHES, BATCH_SIZE = 32, 64  # batches of examples, a quarter of which is held out, and their size
 USE = 2  # of examples: number 2 beside those of the other measures
 FEWEST = 4  # batches
+FEWEST_EXAMPLES = 2 * FEWEST  # of one size, at least 2
 TIMED = 8  # updates by which the cost of a probe is measured
 
 
@@ -48,10 +49,11 @@ def different_batches(replay: TransitionReplay | FrameReplay, generator: torch.G
 
 
 def _size_of_batches(examples: int, named: str) -> int:
-    size = min(BATCH_SIZE, examples // FEWEST)
-    if size < 2:
-        raise ValueError(f"trainability is measured on {2 * FEWEST} or more {named}; there are only {examples} here")
-    return size
+    if examples < FEWEST_EXAMPLES:
+        raise ValueError(
+            f"trainability is measured on {FEWEST_EXAMPLES} or more {named}; there are only {examples} here"
+        )
+    return min(BATCH_SIZE, examples // FEWEST)
 
 
 def probed_with(

@@ -28,7 +28,7 @@ from .durable import DurableStore
 from .evaluate import Evaluation
 from .film import EvaluationFilm, evaluation_video
 from .memory import require_memory_for_environments
-from .probes import BATCH_SIZE, BATCHES, FEWEST, USE, different_batches, drawn_seed, probed_with
+from .probes import BATCH_SIZE, BATCHES, FEWEST_EXAMPLES, USE, different_batches, drawn_seed, probed_with
 from .progress import Count
 from .ranks import affordable, notes_on_ranks, wanted_examples
 from .run_replay import make_replay
@@ -228,7 +228,7 @@ class Reinforcement(Work):
         agent = self.agent
         if not isinstance(agent, ProbedAgent):
             return {}
-        if len(self.replay) < 2 * FEWEST:
+        if len(self.replay) < FEWEST_EXAMPLES:
             spaces = self.environment.single_observation_space, self.environment.single_action_space
             batches = made_up_batch((BATCHES, BATCH_SIZE), *spaces)
         else:

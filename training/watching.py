@@ -1,7 +1,6 @@
 """Choose one episode, film it and write the video, for `watch.py`."""
 
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from fire_rl import envs
 from fire_rl.envs.video import RECORDERS, require_av
 from fire_rl.envs.world import World
 
-from .durable import write_durably
+from .durable import require_writable, write_durably
 from .evaluate import Act, exploring
 from .film import decisions_at_most, film, make_filmed, play, timing
 from .policy import Policy, load_policy, split_run
@@ -76,11 +75,7 @@ def _files(stem: Path, chosen: bool) -> list[Path]:
     files = [stem] if chosen and stem.suffix in RECORDERS else [stem.with_name(stem.name + kind) for kind in RECORDERS]
     if not stem.parent.is_dir():
         raise ValueError(f"--output {stem} given; there is no folder {stem.parent}")
-    try:
-        with tempfile.TemporaryFile(dir=stem.parent):
-            pass  # fails now if the folder is not writable, and not after an episode was filmed
-    except OSError as error:
-        raise ValueError(f"{stem.parent} cannot be written to: {error.strerror}") from error
+    require_writable(stem.parent)
     if ".mp4" in [path.suffix for path in files]:
         require_av()
     return files

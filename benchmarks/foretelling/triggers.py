@@ -25,8 +25,9 @@ import tyro
 
 from fire_rl.commands import compare
 from fire_rl.experiments.analysis.found import find_runs
+from fire_rl.experiments.analysis.labels import named_by_schedule
 from fire_rl.experiments.analysis.levels import continued, failing_value
-from fire_rl.experiments.analysis.scoring import score
+from fire_rl.experiments.analysis.scoring import NOTHING, score
 from fire_rl.experiments.report import wording
 from fire_rl.fire import MEASURES
 from fire_rl.fire.trainability import updates_of
@@ -42,7 +43,6 @@ from .table import by_task
 QUARTILES = (0.25, 0.5, 0.75)
 DIGITS = 4  # of a candidate
 TABLES = "triggers.md"
-NOTHING = "none"  # the method that does nothing
 
 
 @dataclass(frozen=True)
@@ -122,17 +122,13 @@ def outcomes(folder: Path, seeds: Collection[int]) -> Outcomes:
 
     ValueError: a run has no final return, or a method lacks a seed.
     """
-    runs = [run for run in find_runs([folder]).runs if run.seed in seeds]
+    runs = named_by_schedule([run for run in find_runs([folder]).runs if run.seed in seeds])
     found: Outcomes = {}
     for each in continued(runs, failing_value(runs[0].env, runs, runs[0].metric)) if runs else ():
         scores = score(each, counted=True)
         if scores.final is None or scores.area is None:
             raise ValueError(f"{each.folder} has no final return; see its log, and start the same command again")
-        schedule = [f"@when={trigger}" for trigger in each.schedule.get("reinit_when", ())]
-        if period := each.schedule.get("reinit_every"):
-            schedule.append(f"@every={period}")
-        outcome = Outcome(scores.final, scores.area, len(each.events))
-        found.setdefault(each.method + "".join(schedule), {})[each.seed] = outcome
+        found.setdefault(each.method, {})[each.seed] = Outcome(scores.final, scores.area, len(each.events))
     for method, by_seed in found.items():
         if missing := set(seeds) - set(by_seed):
             raise ValueError(f"{folder} has no run of {method} with the seed {min(missing)}")

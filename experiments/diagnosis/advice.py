@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fire_rl.fire.diagnosis import FORMS, LOSS, STUDENT, Diagnosis
-from fire_rl.fire.probe import Probe
+from fire_rl.fire.diagnosis import FORMS, Diagnosis
+from fire_rl.fire.probe import MOST_SEEDS, Probe
+from fire_rl.fire.scores import LOSS
 from fire_rl.place import typed
 from fire_rl.training.checkpoint import steps_of
 from fire_rl.training.learners import command_name
@@ -12,8 +13,6 @@ from fire_rl.training.trust import trust_words
 
 from .loaded_run import LoadedRun
 from .remedies import FRESH, UNTOUCHED, Remedy
-
-MOST_SEEDS = max(STUDENT) + 1  # of a probe
 
 
 @dataclass(frozen=True)
@@ -85,15 +84,14 @@ def _other_rate(slow: Diagnosis) -> float | None:
 
 def _overlap(one: Remedy, other: Remedy) -> bool:
     """Whether the returns of two remedies have intervals that overlap."""
-    ours, theirs = one.returned_later or one.returned, other.returned_later or other.returned
+    ours, theirs = one.latest, other.latest
     return ours is not None and theirs is not None and ours.low <= theirs.high and theirs.low <= ours.high
 
 
 def _stays(remedy: Remedy) -> float:
     """Return how much a remedy keeps: the return after the recovery, else the return at once, else the share kept."""
-    returned = remedy.returned_later or remedy.returned
-    if returned is not None:
-        return returned.mean
+    if remedy.latest is not None:
+        return remedy.latest.mean
     shares = [(effect.kept_later or effect.kept).value for effect in remedy.effects.values()]
     return min(shares)
 

@@ -11,8 +11,9 @@ from fire_rl import envs
 from fire_rl.agents.agent import Agent
 from fire_rl.agents.supervised import Supervised
 from fire_rl.fire import Method, Never, PlasticityManager, Position, parse_method
-from fire_rl.fire.diagnosis import FORMS, Bench, Reading, student
+from fire_rl.fire.diagnosis import FORMS, Bench
 from fire_rl.fire.event import Event
+from fire_rl.fire.scores import Reading, student
 from fire_rl.fire.undisturbed import modes_restored
 from fire_rl.training.probes import networks_of
 from fire_rl.training.reinforcement import Reinforcement
@@ -71,6 +72,11 @@ class Remedy:
     returned: Returns | None  # at once
     returned_later: Returns | None  # after the recovery
 
+    @property
+    def latest(self) -> Returns | None:
+        """The return after the recovery, else the return at once."""
+        return self.returned_later or self.returned
+
 
 def trainability(readings: Mapping[str, Reading]) -> Reading:
     """Return the lower of the two readings, fit and replace."""
@@ -105,10 +111,11 @@ class RemedyTests:
 
     def corners(self) -> list[Remedy]:
         """Return the two corners of the plane: the run as it is, and the run at its beginning."""
-        return [
-            self._measured(UNTOUCHED, self.loaded.fork(), None),
-            self._measured(FRESH, self.loaded.first_with_statistics(), None),
-        ]
+        return [self.untouched(), self._measured(FRESH, self.loaded.first_with_statistics(), None)]
+
+    def untouched(self) -> Remedy:
+        """Measure a copy of the run as it is."""
+        return self._measured(UNTOUCHED, self.loaded.fork(), None)
 
     def tried(self, name: str, method: Method) -> Remedy:
         """Apply a method to a copy, as at an event of the run, and measure the copy."""
