@@ -146,7 +146,7 @@ def make_grid(options: Options, passed: Flags) -> Grid:
     values = before.fixed if before else {}
     home = {axis.setting: value_text(values[axis.setting]) for axis in axes if axis.setting in values}
     seeds = parse_seeds(options.seeds)
-    if len(seeds) == 1 and seeds[0] > 0 and len(options.seeds) == 1 and options.seeds[0].isdigit():
+    if len(seeds) == 1 and seeds[0] > 1 and len(options.seeds) == 1 and options.seeds[0].isdigit():
         warn(f"note: --seeds {seeds[0]} means only seed {seeds[0]}; for {seeds[0]} seeds give --seeds 0-{seeds[0] - 1}")
     return Grid(
         options.agent, names, methods, seeds, options.branch_at, options.threads, flags, folder, axes, home

@@ -104,6 +104,8 @@ def test_regularizers_of_all_runs_stay_beside_those_of_a_method():
         (["--reinit", "none+" + "l2-init:strength=0." + "0" * 300 + "1"], "a folder would have a name of 3.. bytes"),
         (["--ray", "--gpus-per-run", "nan"], "--gpus-per-run nan given"),
         (["--agent", "ppo"], "--agent 'ppo' given; allowed is one of sac, dqn"),
+        (["--env", "h1-walk", "h1-walk"], "none on h1-walk with the seed 0 is given twice"),
+        (["--env", "a/b-v0", "a_b-v0"], "the names of a/b-v0 and a_b-v0 are alike in a folder: compare them with two"),
     ],
 )
 def test_a_plan_that_is_not_possible_is_refused_in_one_line(words: list[str], message: str):

@@ -62,11 +62,22 @@ def plan(grid: Grid) -> tuple[Job, ...]:
     for job in jobs:
         shared = job.method == TRUNK and by_folder.get(job.folder) == job  # by several values of an axis
         if job.folder in by_folder and not shared:
-            what = " or ".join([job.method, job.env, *(f"{flag(name)} {job.place[name]}" for name in job.place)])
-            raise ValueError(f"{job.folder} would be the folder of two runs: {what} or seed {job.seed} is given twice")
+            raise ValueError(f"{job.folder} would be the folder of two runs: {_two(by_folder[job.folder], job)}")
         by_folder[job.folder] = job
         check_length(job.folder)
     return tuple(by_folder.values())
+
+
+def _two(one: Job, other: Job) -> str:
+    """Return what tells two runs of one folder apart, and what to do about it."""
+    for first, second in (
+        (one.env, other.env),
+        (one.method, other.method),
+        (place_text(one.place, {}), place_text(other.place, {})),
+    ):
+        if first != second:
+            return f"the names of {first} and {second} are alike in a folder: compare them with two --dir"
+    return f"{one.method} on {one.env} with the seed {one.seed} is given twice"
 
 
 def _plan_at(grid: Grid) -> tuple[Job, ...]:
