@@ -45,9 +45,12 @@ links: # the packages below the name fire_rl, for tools that read the code witho
 docs: setup-dev links ## build the documentation as a site, site/index.html, which can be read offline
 	NO_MKDOCS_2_WARNING=1 $(python) -m mkdocs build --strict
 
-# quick_preset trains for about an hour; it is run by hand: python -m benchmarks.quick_preset
-bench: setup ## run all benchmarks except quick_preset
-	@for name in $(filter-out quick_preset dqn_loop dqn_peers floors timing, $(notdir $(basename $(wildcard benchmarks/[a-z]*.py)))); do \
+# They train for an hour, test something else than speed, need arguments, or are parts of others.
+not_speed := checkouts coverage diagnosis differences dip dqn_loop dqn_peers floors killed long_runs published_h1 \
+  quick_preset races soak timing torture
+
+bench: setup ## run all benchmarks of speed, some minutes each
+	@for name in $(filter-out $(not_speed), $(notdir $(basename $(wildcard benchmarks/[a-z]*.py)))); do \
 	  echo "== benchmarks/$$name.py"; $(python) -m benchmarks.$$name || exit 1; \
 	done
 

@@ -1,11 +1,12 @@
-"""Record calls as CUDA graphs, so that hundreds of kernels start with one launch.
+"""Capture calls as CUDA graphs, so that hundreds of kernels start with one launch.
 
 A call takes tensors and returns one tensor or None. All other tensors that it reads must keep their memory addresses:
 networks, optimizers and statistics are written in place. The first calls of each kind run normally on a separate CUDA
 stream, while libraries load and memory is allocated; they are real calls, so nothing is done twice. The next call is
-recorded, and from then on the recording is played. On a CPU, or if `on` is false, every call runs normally.
+captured, and from then on the graph is launched in its place. On a CPU, or if `on` is false, every call runs normally.
 """
 
+import gc
 import operator
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -21,7 +22,7 @@ from fire_rl.fire import PlasticityManager
 from fire_rl.replay import Batch, Drawn
 
 Precision = Literal["float32", "tf32", "bfloat16"]
-WARM_UP = 3  # normal calls of a kind before it is recorded
+WARM_UP = 3  # normal calls of a kind before it is captured
 Result = TypeVar("Result", bound=Tensor | None)
 Structure: TypeAlias = Callable[[], Sequence[Any]]
 
@@ -33,7 +34,7 @@ class _Recording:
     output: Tensor | None
 
     def play(self, inputs: Sequence[Tensor]) -> Any:
-        """Run the recorded call with other inputs; the result is a copy, which the caller may keep."""
+        """Run the captured call with other inputs; the result is a copy, which the caller may keep."""
         torch._foreach_copy_(list(self.inputs), list(inputs), non_blocking=True)
         self.graph.replay()
         return None if self.output is None else self.output.clone()
@@ -52,7 +53,7 @@ class _Kind:
 
 
 class Captured:
-    """Run calls, such as blocks of updates, from one recorded graph for each kind of call."""
+    """Run calls, such as blocks of updates, from one captured graph for each kind of call."""
 
     def __init__(self, device: torch.device) -> None:
         self.on = False  # the caller may set it to True; it has no effect unless the device is a GPU
@@ -68,16 +69,16 @@ class Captured:
 
     @property
     def records(self) -> bool:
-        """Whether calls are recorded: the device is a GPU, and `on` is true."""
+        """Whether calls are captured: the device is a GPU, and `on` is true."""
         return self.on and self.device.type == "cuda"
 
     def not_recorded(self, plasticity: PlasticityManager | None) -> str:
-        """Return why updates with these methods are not recorded, at the first call only; otherwise an empty text."""
+        """Return why updates with these methods are not captured, at the first call only; otherwise an empty text."""
         if not self.records or plasticity is None or plasticity.capturable or self._said:
             return ""
         self._said = True
         return (
-            f"updates are not recorded: {plasticity.not_capturable} acts at every step and is not marked as capturable"
+            f"updates are not captured: {plasticity.not_capturable} acts at every step and is not marked as capturable"
         )
 
     def __call__(
@@ -91,8 +92,8 @@ class Captured:
         """Return what `call` returns for these inputs.
 
         `kind` distinguishes calls beyond the shapes of their inputs. `structure` returns the objects that a recording
-        depends on, such as trained parameters and random generators: when one of them is replaced, the call is recorded
-        again. It is not called if nothing is recorded.
+        depends on, such as trained parameters and random generators: when one of them is replaced, the call is captured
+        again. It is not called if nothing is captured.
         """
         if self.device.type != "cuda":
             return call(*inputs)
@@ -129,22 +130,36 @@ class Captured:
     def _record(
         self, call: Callable[..., Tensor | None], inputs: Sequence[Tensor], generators: Iterable[torch.Generator]
     ) -> _Recording:
-        """Record the call without running it. When it is played, generators continue from their current states."""
+        """Capture the call without running it. At each launch, generators continue from their current states."""
         static = tuple(tensor.clone(memory_format=torch.contiguous_format) for tensor in inputs)
         torch.cuda.synchronize(self.device)
         graph = torch.cuda.CUDAGraph()
         for generator in generators:
             if generator.device.type == "cuda":
                 graph.register_generator_state(generator)
-        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+        graphed = torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local")
+        with without_collection(), graphed:
             output = call(*static)
         return _Recording(graph, static, output)
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Run the block without garbage collection: destroying an older graph during a capture makes the capture fail."""
+    enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def mixed(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
     """Return a context in which products and convolutions use bfloat16, if that is the precision.
 
-    Weights are rounded again at each product: cached copies would not follow the steps of a played graph.
+    Weights are rounded again at each product: cached copies would not follow the steps of a launched graph.
     """
     if precision != "bfloat16":
         return nullcontext()

@@ -88,7 +88,7 @@ class TrainedNetwork:
 
 @runtime_checkable
 class CapturedAgent(Protocol):
-    """An agent whose updates, including the reading of the drawn batches, may be recorded as CUDA graphs, and whose
+    """An agent whose updates, including the reading of the drawn batches, may be captured as CUDA graphs, and whose
     losses may be compiled."""
 
     captured: Captured
@@ -146,7 +146,7 @@ class SavedAgent:
         return tuple(network.plastic() for network in self.networks)
 
     def structure(self, plasticity: PlasticityManager | None = None, held: Iterable[Tensor] = ()) -> list[Any]:
-        """Return what a recorded update depends on, and `held`; some of it is replaced if structure or rates change."""
+        """Return what a captured update depends on, and `held`; some of it is replaced if structure or rates change."""
         groups = [group for network in self.networks for group in network.optimizer.param_groups]
         constants = [value for group in groups for name, value in group.items() if name != "params"]
         parameters = [parameter for network in self.networks for parameter in network.parameters]

@@ -96,7 +96,7 @@ def set_rate(optimizer: torch.optim.Optimizer, share: float) -> None:
     """Set every group's learning rate to a share of its full rate, which is its rate at the first call."""
     for group in optimizer.param_groups:
         full = group.setdefault("full_lr", float(group["lr"]))
-        if isinstance(group["lr"], Tensor):  # a recorded graph reads this tensor
+        if isinstance(group["lr"], Tensor):  # a captured graph reads this tensor
             group["lr"].fill_(share * full)
         else:
             group["lr"] = share * full

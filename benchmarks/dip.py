@@ -210,7 +210,9 @@ def table_of(comparison: Comparison, scores: Mapping[int, Scores], rates: Sequen
         "depth of the dip": lambda method: of_gaps(method, "depth"),
         f"{unit} until regained": lambda method: of_gaps(method, "duration"),
         f"final {comparison.metric.name}": lambda method: [known(run.final) for run in method.runs],
-        f"mean {comparison.metric.name} after the branch": lambda method: [known(run.area) for run in method.runs],
+        f"area (mean {comparison.metric.name} after the branch)": lambda method: [
+            known(run.area) for run in method.runs
+        ],
     }
     said = ", ".join(f"{rate:g}" for rate in rates)
     at = f"learning rate {said}" if len(rates) == 1 else f"the best of learning rates {said}"

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from fire_rl.agents.captured import without_collection
+
 Call = Callable[[], Any]
 Clock = Callable[[], float]
 CLOCKS: Mapping[str, Clock] = {"wall": time.perf_counter, "processor": time.process_time}
@@ -55,10 +57,11 @@ def _recorded(call: Call, device: torch.device, repeats: int) -> float:
         length, most = RECORDED
         count = max(1, min(most, int(length / seconds(call, device))))
         graph = torch.cuda.CUDAGraph()
-        graph.capture_begin()
-        for _ in range(count):
-            call()
-        graph.capture_end()
+        with without_collection():
+            graph.capture_begin()
+            for _ in range(count):
+                call()
+            graph.capture_end()
         graph.replay()
         return best([graph.replay], device, repeats) / count
 

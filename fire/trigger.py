@@ -1,4 +1,4 @@
-"""Triggers: an event whenever a measure crosses a threshold, as in `dormant>0.25`, `critic.active<0.5`.
+"""Triggers: an event when a measurement finds a measure beyond a threshold, as in `dormant>0.25`, `critic.active<0.5`.
 
 A measure may be that of one layer or matrix: `critic.dormant/encoder.blocks.0.activation>0.5`.
 """

@@ -195,7 +195,7 @@ def test_the_reason_why_nothing_is_recorded_is_printed_once() -> None:
     captured, manager = Pretended(), PlasticityManager(agent.plastic(), OnesOwn(), Never())
     said = captured.not_recorded(manager)
     assert said.endswith(":OnesOwn acts at every step and is not marked as capturable")
-    assert said.startswith("updates are not recorded: ")
+    assert said.startswith("updates are not captured: ")
     assert not captured.not_recorded(manager)
 
 

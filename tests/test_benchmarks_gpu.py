@@ -19,6 +19,7 @@ from benchmarks.gpu.conduct import read_rows
 from benchmarks.gpu.part import NOT_A_CARD, Rows, Setting
 from benchmarks.gpu.parts import PARTS
 from fire_rl.agents import SAC, SACSettings
+from fire_rl.agents.captured import WARM_UP
 from fire_rl.replay import Batch
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -60,12 +61,12 @@ def test_part_versions_copies_and_products(tmp_path: Path):
 @pytest.mark.parametrize("find", [updates.sac_rates, updates.dqn_rates])
 def test_rates_of_updates_name_their_share_of_the_floor(find: Any, tmp_path: Path):
     found = rows_of(find, QUICK, tmp_path)
-    floor, started = found["floor, float32"], found["started, float32"]
-    assert started["of the floor"] == pytest.approx(started["updates/s"] / floor["updates/s"])
-    assert 0 < started["of the floor"] < 1
-    assert started["us until queued"] <= started["us until done"]
+    floor, eager = found["floor, float32"], found["eager, float32"]
+    assert eager["of the floor"] == pytest.approx(eager["updates/s"] / floor["updates/s"])
+    assert 0 < eager["of the floor"] < 1
+    assert eager["us until queued"] <= eager["us until done"]
     assert found["compiled, float32"]["updates/s"] > 0
-    assert {found[f"played, {precision}"] for precision in ("float32", "tf32")} == {NOT_A_CARD}
+    assert {found[f"captured, {precision}"] for precision in ("float32", "tf32")} == {NOT_A_CARD}
 
 
 def test_part_costs_of_projections_and_checkpoints(tmp_path: Path):
@@ -111,10 +112,13 @@ def test_part_runs_stopped_and_resumed_are_equal(tmp_path: Path):
         assert row["run again"] == row["stopped and resumed"] == "equal bit by bit"
 
 
-@pytest.mark.parametrize("method", ["none", "fire", "cbp"])
+@pytest.mark.parametrize("method", ["none", "fire", *equality.CONTINUAL])
 def test_equal_agents_are_found_equal_and_others_are_not(method: str):
     subject = subjects.sac(CPU, quick=True)
-    assert equality.difference(subject, method) == {"": "equal bit by bit"}
+    found = dict(equality.difference(subject, method))
+    assert found.pop("") == "equal bit by bit"
+    assert bool(found) == (method in equality.CONTINUAL)
+    assert float(found.get("critic/replaced units", 1)) > 0
     made = []
 
     def make(device: torch.device) -> SAC:
@@ -125,6 +129,18 @@ def test_equal_agents_are_found_equal_and_others_are_not(method: str):
         return agent
 
     assert "DIFFER" in str(equality.difference(replace(subject, make=make), method)[""])
+
+
+def test_the_event_leaves_enough_blocks_to_capture_again_and_to_launch_that():
+    warm_up_and_capture = WARM_UP + 1
+    assert warm_up_and_capture < equality.EVENT
+    assert warm_up_and_capture < equality.BLOCKS - equality.EVENT
+
+
+def test_the_state_of_the_method_is_compared_too():
+    one, ours = {"a": torch.ones(2)}, {"method.a": torch.ones(2)}
+    assert "DIFFER" in equality.in_words(one, one | ours)
+    assert "(method.a)" in equality.in_words(one | ours, one | {"method.a": torch.zeros(2)})
 
 
 @pytest.mark.parametrize("make", [subjects.sac, subjects.dqn])

@@ -118,8 +118,8 @@ RESULTS: dict[str, Any] = {
         "sac": {
             "meaning": "updates", "seconds": 31.4,
             "rows": [
-                {"name": "started, float32", "figures": {"updates/s": 115.23, "of the floor": 0.0234}},
-                {"name": "played, float32", "figures": {"updates/s": 12345.6, "of the floor": 0.5}},
+                {"name": "eager, float32", "figures": {"updates/s": 115.23, "of the floor": 0.0234}},
+                {"name": "captured, float32", "figures": {"updates/s": 12345.6, "of the floor": 0.5}},
                 {"name": "compiled, float32", "error": "RuntimeError: no compiler"},
                 {"name": "card", "figures": {"": "NVIDIA X1", "GiB": 79.6}},
             ],
@@ -137,8 +137,8 @@ def test_the_table_is_made_from_its_results():
         "",
         "== sac: updates (31 s)",
         f"{width}  updates/s  of the floor",
-        f"{'started, float32':48s}      115.2        0.0234",
-        f"{'played, float32':48s}     12,346           0.5",
+        f"{'eager, float32':48s}      115.2        0.0234",
+        f"{'captured, float32':48s}     12,346           0.5",
         f"{'compiled, float32':48s} ERROR: RuntimeError: no compiler",
         f"{'card':48s} NVIDIA X1, 79.6 GiB",
         "",

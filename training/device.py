@@ -44,6 +44,6 @@ def notes_on_updates(agent: Agent) -> tuple[str, ...]:
     compiled = ("losses are compiled: the first updates take long",) if agent.compiled.on else ()
     if agent.device.type != "cuda":
         return (*notes_on_precision(agent.captured.precision, agent.device), *compiled)
-    how = "recorded as CUDA graphs" if agent.captured.records else "started kernel by kernel"
+    how = "captured as CUDA graphs" if agent.captured.records else "started kernel by kernel"
     name = torch.cuda.get_device_name(agent.device)
     return (f"updates: {how}, in {agent.captured.precision}, on {name}", *compiled)

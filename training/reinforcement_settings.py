@@ -37,8 +37,8 @@ class RunSettings(DriverSettings, Subject):
     replay_capacity: int = setting(1_000_000, "trunk")
     """Transitions (decisions) that the replay holds; older ones are overwritten."""
     capture: Literal["auto", "off"] = setting("auto", "resumable", "record")
-    """On a GPU, record a block of updates as a CUDA graph and replay it; off: start every kernel from the host. The
-    results are the same. A method of your own that acts at every step is recorded only if its class sets
+    """On a GPU, capture a block of updates as a CUDA graph and launch it as a whole; off: launch every kernel from the
+    host. The results are the same. A method of your own that acts at every step is captured only if its class sets
     capturable = True."""
     precision: Literal["float32", "tf32", "bfloat16"] = setting("float32", "machine")
     """Precision of matrix products and convolutions in updates. tf32, on a GPU only, uses 10 bits of the factors'

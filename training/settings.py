@@ -62,7 +62,8 @@ class DriverSettings:
     reinit_at: tuple[int, ...] = setting((), "schedule", "timing", "method", "own")
     """Environment steps at which an event happens."""
     reinit_when: tuple[str, ...] = setting((), "schedule", "timing", "method", "own")
-    """An event whenever a measure crosses a threshold: "dormant>0.25", "critic.active<0.5"; measures listed above."""
+    """An event when a measurement finds a measure beyond a threshold: "dormant>0.25", "critic.active<0.5"; measures
+    listed above."""
     reinit_cooldown: int = setting(10_000, "timing", "method")
     """Gradient updates for which --reinit-when waits, at the start of the run and after any event."""
     regularize: tuple[str, ...] = setting((), "method")

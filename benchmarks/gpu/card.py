@@ -3,7 +3,9 @@
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -27,6 +29,7 @@ PRODUCTS: dict[
     "ten agents' critics expand": (20, 256, 512, 2048),
     "large": (1, 8192, 8192, 8192),
 }
+BUSY = 50  # large products, about a second of work on a GPU
 DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -37,7 +40,7 @@ def versions(setting: Setting, rows: Rows) -> None:
         rows.say(name, version)
     rows.say("processor", f"{processor()}, {len(os.sched_getaffinity(0))} cores; torch takes {setting.threads}")
     rows.on_a_card(setting, "card", lambda: card(setting))
-    rows.on_a_card(setting, "driver, clocks, power, MPS", state)
+    rows.on_a_card(setting, "driver, clocks, power, MPS", lambda: state(setting.place))
 
 
 def card(setting: Setting) -> Figures:
@@ -53,13 +56,29 @@ def card(setting: Setting) -> Figures:
     }
 
 
-def state() -> Figures:
-    """Return the driver, clocks and power limit of the card, and whether MPS is running."""
+def busy(device: torch.device) -> None:
+    """Queue large products, so that the clocks rise from their idle values."""
+    large = torch.randn(8192, 8192, device=device)
+    for _ in range(BUSY):
+        torch.mm(large, large)
+
+
+def state(device: torch.device) -> Figures:
+    """Return the driver, the clocks under load and the power limit of the card, and whether MPS is running."""
     query = "--query-gpu=driver_version,clocks.sm,clocks.mem,power.limit"
     call = ["nvidia-smi", query, "--format=csv,noheader"]
+    busy(device)
     said = subprocess.run(call, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
-    serves = "yes" if os.environ.get("CUDA_MPS_PIPE_DIRECTORY") else "no"
-    return {"": said.replace("\n", "; "), "MPS": serves}
+    return {"": said.replace("\n", "; "), "MPS": "yes" if runs("nvidia-cuda-mps") else "no"}
+
+
+def runs(name: str) -> bool:
+    """Return whether a process runs whose name begins so."""
+    for path in Path("/proc").glob("[0-9]*/comm"):
+        with suppress(OSError):  # it has ended since
+            if path.read_text().startswith(name):
+                return True
+    return False
 
 
 def copies(setting: Setting, rows: Rows) -> None:
@@ -100,6 +119,8 @@ def pinned(setting: Setting, tensor: Tensor, to_card: bool) -> Figures:
 
 def products(setting: Setting, rows: Rows) -> None:
     """Add rows with the TFLOP/s of each shape; on a card without launches, which take longer than small products."""
+    if setting.card:
+        busy(setting.place)
     rows.say("members x rows x inner x columns", "TFLOP/s, then microseconds")
     for name, shape in PRODUCTS.items():
         if name == "large" and not setting.card:

@@ -30,7 +30,7 @@ def run_parts(
         if limit < LEAST:
             keep(part, {"rows": [], "seconds": 0.0, "error": "not begun: no time was left"})
         else:
-            keep(part, run_part(part, replace(setting, limit=limit), log))
+            keep(part, run_part(part, replace(setting, limit=limit, begun=time.monotonic()), log))
 
 
 def run_part(part: Part, setting: Setting, log: Path) -> Result:

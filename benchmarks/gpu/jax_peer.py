@@ -43,12 +43,12 @@ CRITIC_BLOCKS, ACTOR_BLOCKS = 2, 1
 GAMMA, TARGET_RATE, ENTROPY, TEMPERATURE = 0.99, 0.005, -ACTION / 2, 0.01
 RATE, BETAS, EPSILON, DECAY = 1e-4, (0.9, 0.999), 1e-8, 1e-2
 ROW = (OBSERVATION, ACTION, 1, OBSERVATION, 1)
-VARIANTS = (  # agents, precision of products ("default" is TF32 on a GPU), updates of a call
+VARIANTS = (  # the most important first; agents, precision of products ("default" is TF32 on a GPU), updates of a call
     (1, "highest", 2),
-    (1, "default", 2),
-    (10, "default", 2),
-    (10, "highest", 2),
     (1, "highest", 100),
+    (1, "default", 2),
+    (10, "highest", 2),
+    (10, "default", 2),
 )
 
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import torch
 
-NOT_A_CARD = "not a card"
+NOT_A_CARD = "not a GPU"
 Figures: TypeAlias = Mapping[str, float | int | str]
 
 
@@ -31,10 +31,10 @@ class Setting:
     device: str = "cpu"
     quick: bool = False
     seconds: float = 1.5  # of one timing
-    limit: float = 60.0  # seconds after which the part is stopped
+    limit: float = 60.0  # seconds after `begun` at which the part is stopped
     threads: int = 1
     jax_python: str = ""  # a Python interpreter that has jax; empty: this one
-    begun: float = field(default_factory=time.monotonic)
+    begun: float = field(default_factory=time.monotonic)  # this clock is the same in all processes
 
     @property
     def place(self) -> torch.device:
@@ -53,7 +53,7 @@ class Setting:
 
     def to_json(self) -> str:
         """Return the settings as text for the part's process."""
-        return json.dumps({name: value for name, value in asdict(self).items() if name != "begun"})
+        return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Setting":

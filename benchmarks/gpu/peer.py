@@ -18,9 +18,10 @@ from .equality import made_in
 from .part import Figures, Rows, Setting
 
 PEER = Path(__file__).with_name("jax_peer.py")
+EXTRA = f"[cuda{torch.version.cuda.split('.')[0]}]" if torch.version.cuda else ""
 HOW = (
     "not installed here; to install it for another interpreter: python3 -m venv jaxenv && jaxenv/bin/pip install "
-    "'jax[cuda12]' (on a CPU: jax), and --jax-python jaxenv/bin/python"
+    f"'jax{EXTRA}', and --jax-python jaxenv/bin/python"
 )
 UPDATES = 5  # compared with those in JAX, in float64
 

@@ -21,12 +21,12 @@ _together: Barrier | None = None  # in a worker: the barrier at which all begin 
 
 
 def together(setting: Setting, rows: Rows) -> None:
-    """Add a row for each number of processes, and on a card for each precision."""
-    precisions: tuple[Precision, ...] = ("float32", "tf32") if setting.card else ("float32",)
-    for precision in precisions:
-        for count in COUNTS[: 2 if setting.quick else None]:
-            name = f"{count} process{'es' * (count > 1)}, {precision}"
-            rows.add(name, partial(rates, count, setting, precision))
+    """Add a row for each number of processes, and on a GPU one for the largest number in tf32."""
+    cases: list[tuple[int, Precision]] = [(count, "float32") for count in COUNTS[: 2 if setting.quick else None]]
+    cases += [(1, "tf32"), (COUNTS[-1], "tf32")] if setting.card else []
+    for count, precision in cases:
+        name = f"{count} process{'es' * (count > 1)}, {precision}"
+        rows.add(name, partial(rates, count, setting, precision))
 
 
 def rates(count: int, setting: Setting, precision: Precision) -> Figures:

@@ -6,7 +6,7 @@ from typing import Any
 
 WIDTH = 48  # of names
 LEAST = 10  # of columns
-NO_CARD = "This is a CPU, not a card: no figure in this table is a GPU's."
+NO_CARD = "This is a CPU, not a GPU: no figure in this table is a GPU's."
 
 
 def table(results: Mapping[str, Any]) -> str:

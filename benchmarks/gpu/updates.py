@@ -37,10 +37,10 @@ def rates(subject: Subject, setting: Setting, rows: Rows) -> None:
     precisions: list[Precision] = [name for name in get_args(Precision) if setting.card or name == "float32"]
     for precision in precisions:
         rows.add(f"floor, {precision}", partial(floor_figures, subject, setting, precision, floors))
-    for way in ("started", "played", "compiled"):
+    for way in ("eager", "captured", "compiled"):
         for precision in get_args(Precision):
             name = f"{way}, {precision}"
-            if precision in precisions and (way != "played" or setting.card):
+            if precision in precisions and (way != "captured" or setting.card):
                 rows.add(name, partial(rate, subject, setting, way, precision, floors))
             else:
                 rows.say(name, NOT_A_CARD)
@@ -79,7 +79,7 @@ def rate(
 ) -> Figures:
     """Return updates per second, the share of the floor, and the microseconds until an update is queued and done."""
     agent = subject.make(setting.place)
-    agent.captured.on, agent.captured.precision = way != "started", precision
+    agent.captured.on, agent.captured.precision = way != "eager", precision
     agent.compiled.on, agent.compiled.backend = way == "compiled", "eager" if setting.quick else "inductor"
     taken = pace(subject.call(agent), setting.place, 0.1 if setting.quick else setting.seconds)
     done, queued = taken.done / subject.updates, taken.queued / subject.updates
