@@ -250,7 +250,7 @@ def test_a_card_replaces_only_a_card_and_only_if_asked(place: Path, card: Path):
     with pytest.raises(ValueError, match=r"holds diary\.txt, which is not a file of a card"):
         body([*words, str(card), "--overwrite"])
     (card.parent / "mine").mkdir()
-    with pytest.raises(ValueError, match="is not a GPU"):
+    with pytest.raises(ValueError, match="is not a card"):
         body([*words, str(card.parent / "mine"), "--overwrite"])
     assert sorted(path.name for path in card.parent.iterdir()) == ["card", "mine"]
 

@@ -77,7 +77,7 @@ def write_folder(path: Path, files: Mapping[str, bytes], overwrite: bool) -> Non
 def _require_replaceable(path: Path) -> None:
     """Raise ValueError unless the path is a card that holds only the files of a card."""
     if path.is_symlink() or not path.is_dir() or not is_card(path):
-        raise ValueError(f"{path} exists and is not a GPU: choose another --output")
+        raise ValueError(f"{path} exists and is not a card: choose another --output")
     if others := sorted({entry.name for entry in path.iterdir()} - {*CARD_FILES}):
         raise ValueError(f"{path} holds {others[0]}, which is not a file of a card: choose another --output")
 
