@@ -19,7 +19,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from .matrices import take_inventory
+from .matrices import holder_of, take_inventory
 from .network import Network
 from .spectra import eigenvalues, gram
 from .units import HiddenLayer
@@ -56,6 +56,16 @@ def unit_measures(activations: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
+def silent_layers(network: Network, layers: Sequence[HiddenLayer], watch: Mapping[str, Tensor]) -> str:
+    """Return a sentence if hidden layers are known but none of them was seen to run; otherwise an empty text."""
+    if not layers or watch:
+        return ""
+    return (
+        f"network {network.name!r}: none of its hidden layers was seen to run: does the loss run another module, or a "
+        "compiled one, which ignores hooks?"
+    )
+
+
 def missing_measures(network: Network, layers: Sequence[HiddenLayer]) -> str:
     """Return one line that names the measures that this network lacks, and the remedy; empty where it lacks none."""
     lines = []
@@ -70,7 +80,7 @@ def missing_measures(network: Network, layers: Sequence[HiddenLayer]) -> str:
 
 def dormancy_scores(values: Tensor) -> Tensor:
     """Return each unit's mean |h| divided by its layer's mean, (*shape, samples) -> (*shape); NaN if not finite."""
-    means = values.abs().mean(-1)
+    means = values.float().abs().mean(-1) if values.element_size() < 4 else values.abs().mean(-1)
     # 1e-9 is in the published code: if a whole layer outputs zero, all of its units count as dead.
     return means / (means.mean(-1, keepdim=True) + 1e-9)
 
@@ -150,21 +160,31 @@ class Watch(Mapping[str, Tensor], AbstractContextManager["Watch"]):
 
 
 class HeadInput(ExitStack):
-    """Keep the features: the input of the last layer of the network's first head, in the last pass with gradients."""
+    """Keep the features: the input of the last layer of the network's first head, in the last pass with gradients.
 
-    def __init__(self, network: Network) -> None:
+    With `every_pass`, passes without gradients count too. Features of sequences become (examples x positions, width).
+    """
+
+    def __init__(self, network: Network, every_pass: bool = False) -> None:
         super().__init__()
         self.latest: Tensor | None = None
+        self._every_pass = every_pass
         for name in network.head[:1]:
-            last = _last_layer(network.module.get_submodule(name))
+            last, self._rows = _last_layer(network.module.get_submodule(name))
             self.enter_context(last.register_forward_pre_hook(self._keep))
 
     def _keep(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if torch.is_grad_enabled() and inputs:  # passes that compute targets run without gradients
-            self.latest = inputs[0].detach().clone()  # the layer may overwrite its input in place
+        if inputs and (self._every_pass or torch.is_grad_enabled()):  # targets are computed without gradients
+            kept = inputs[0].detach().clone()  # the layer may overwrite its input in place
+            self.latest = kept.flatten(0, -2) if self._rows and kept.dim() > 2 else kept
 
 
-def _last_layer(head: nn.Module) -> nn.Module:
-    """Return the module that holds the head's last weight matrix; in an injected head, that of the trained part."""
+def _last_layer(head: nn.Module) -> tuple[nn.Module, bool]:
+    """Return the module that holds the head's last weight matrix; in an injected head, that of the trained part.
+
+    Also return whether each row of its input is an example: not in an ensemble or a convolution.
+    """
     matrices = take_inventory(head).matrices
-    return head.get_submodule(matrices[-1].name.rpartition(".")[0]) if matrices else head
+    if not matrices:
+        return head, False
+    return head.get_submodule(holder_of(matrices[-1].name, head)), matrices[-1].view.dim() == 2

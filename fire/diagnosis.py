@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
+import torch
 from torch import nn
 
 from .event import finite
@@ -20,6 +21,7 @@ from .network import Network
 from .probe import (
     Data,
     MakeOptimizer,
+    NothingToLearn,
     Probe,
     Run,
     Task,
@@ -80,7 +82,7 @@ class Bench:
         self.fresh = [fresh(each) for each in seeds]
         self.new = [standardised(outputs_of(fresh(TARGETS_FROM + each), run, data)) for each in seeds]
         if min(task.spread for task in self.new) < 0.01:
-            raise ValueError(
+            raise NothingToLearn(
                 "a fresh network gives nearly the same outputs for all of these inputs: give other batches"
             )
         self._references: dict[Form, Curves] = {}
@@ -104,7 +106,7 @@ class Bench:
         curves = usual if modules is self.fresh else Curves(self, modules, form, given)
         best, fresh_best = (max(rates, key=lambda rate, each=each: each.share(rate, 1)) for each in (curves, usual))
         if usual.share(fresh_best, seeds) < LEAST:
-            raise ValueError(
+            raise NothingToLearn(
                 f"the probe {name!r} shows nothing: fresh networks learn only {usual.share(fresh_best, seeds):.0%} "
                 f"in {self.probe.updates} updates; give more updates, or other learning rates than "
                 f"{', '.join(f'{rate:g}' for rate in rates)}"
@@ -174,8 +176,10 @@ def diagnose(
     if found := first_not_finite(module.named_parameters()):
         raise ValueError(f"network {name!r} holds {found[1]} in {found[0]}: it has diverged and cannot learn any more")
     make = fresh or (lambda number: initialised_again(module, number))
-    bench = Bench(make, Data.of(batches), run, optimizer=optimizer, rate=rate, probe=probe, seed=seed)
-    return examine(module, name, bench, last_layers(module, head))
+    devices = {parameter.device for parameter in module.parameters() if parameter.is_cuda}
+    with torch.random.fork_rng(list(devices)):
+        bench = Bench(make, Data.of(batches), run, optimizer=optimizer, rate=rate, probe=probe, seed=seed)
+        return examine(module, name, bench, last_layers(module, head))
 
 
 def examine(module: nn.Module, name: str, bench: Bench, layers: Sequence[str]) -> Diagnosis:

@@ -135,4 +135,6 @@ def keep_sizes_(module: nn.Module, before: nn.Module, layers: Layers, batch: Bat
         before(*batch)
     with first_passes(module, layers, correct):
         module(*batch)
+    if layers and not gains:
+        raise ValueError("scale=true: none of the projected layers was seen to run: is the module a compiled one?")
     return {f"gain {name}": float(gain.mean()) for name, gain in gains.items()}

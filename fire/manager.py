@@ -19,13 +19,14 @@ from .methods import Method
 from .network import DrawInputs, Loss, MethodNetwork, Network
 from .record import Record, built_in, change_again, restructures
 from .schedule import Position, Schedule
-from .soundness import refuse_foreign_targets, refuse_unsound
+from .soundness import notes_on_processes, refuse_foreign_targets, refuse_unsound
 from .spelling import spell
 from .streams import has_moved, restore_generator, stream_of
 from .told import Told, refuse_idle_schedule
 from .trainability import Probed, trainability
 from .trial import Rehearsal, check, try_methods
-from .trigger import Trigger, require_probes
+from .trigger import TRAINABILITY, Trigger, require_probes
+from .undisturbed import buffers_kept
 from .units import hidden_layers
 
 Losses: TypeAlias = Mapping[str, Loss]
@@ -89,6 +90,7 @@ class PlasticityManager:
             raise ValueError(f"{spell(twice).partition(':')[0]} is given twice")
         self._given: list[tuple[Method, dict[str, MethodNetwork]]] = []  # each method and its networks
         self.notes = try_methods(self._methods, networks, rehearsal, seed)  # sentences about unusual but allowed things
+        self.notes += notes_on_processes(self._methods)
         for note in self.notes if rehearsal is None else ():  # a run, which has a rehearsal, prints them itself
             warnings.warn(note, stacklevel=3)
         self._watches: list[Watch] = []
@@ -113,7 +115,8 @@ class PlasticityManager:
         self.close()
         for method, networks in self._given:
             for name, network in networks.items() if method.watches_units else ():
-                layers = hidden_layers(network.module)
+                began = {layer.name for layer in network.layers}  # layers that are trained only later have no memory
+                layers = tuple(one for one in hidden_layers(network.module) if not began or one.name in began)
                 self._watches.append(Watch(network.module, layers))
                 networks[name] = replace(network, layers=layers, activations=self._watches[-1])
 
@@ -166,6 +169,9 @@ class PlasticityManager:
         since = position.updates - max((last.updates for last in self.events.latest.values()), default=0)
         if self.events.latest and not since:  # there was an event at this position already
             return None
+        for trigger in self.triggers if measures else ():
+            if trigger.measure != TRAINABILITY and "/" not in trigger.measure and not trigger.seen(measures):
+                warnings.warn(f"{trigger} cannot be met: these measures do not have it", stacklevel=2)
         return next((trigger for trigger in self.triggers if trigger.met(measures, since)), None)
 
     def updates_until_event(self, position: Position) -> int | None:
@@ -245,9 +251,11 @@ class PlasticityManager:
         require_probes(self.triggers, probes)
         self._told.measured(self.networks.values())
         found: dict[str, float] = {}
-        for name, network in self.networks.items():
-            values = measure(network, self.references.get(name), hessian, losses.get(name), (runs or {}).get(name))
-            found |= {f"{name}/{key}": value for key, value in values.items()}
+        modules = [module for network in self.networks.values() for module in (network.module, network.target)]
+        with buffers_kept(*modules):  # a loss may also run other networks than its own
+            for name, network in self.networks.items():
+                values = measure(network, self.references.get(name), hessian, losses.get(name), (runs or {}).get(name))
+                found |= {f"{name}/{key}": value for key, value in values.items()}
         return found | self._trainability(probes or {}) | self.figures()
 
     def _trainability(self, probes: Probes) -> dict[str, float]:
@@ -313,6 +321,8 @@ class PlasticityManager:
             method.recall(network, memory)
             if f"{prefix}.generator" in saved:
                 restore_generator(network.generator, saved[f"{prefix}.generator"])
+            else:  # it had not moved when it was saved
+                network.generator.manual_seed(network.generator.initial_seed())
         self.references = {}
         for name, each in self.networks.items():
             parameters = dict(each.module.named_parameters())

@@ -151,6 +151,8 @@ def _find(module: nn.Module, split: Sequence[tuple[str, Parts]]) -> tuple[Pairs,
             continue
         if any(is_lazy(parameter) for parameter in child.parameters(recurse=False)):
             raise ValueError(f"module {name!r} has no weights yet: call it once on a batch first")
+        if any(parameter.is_meta for parameter in child.parameters(recurse=False)):
+            raise ValueError(f"module {name!r} has no values yet, as it is on the meta device")
         matrices, complete = own_matrices(child)
         own = [matrix for matrix in matrices if matrix.view.numel()]
         if len(own) > 1:
@@ -216,6 +218,14 @@ def _refuse_overlaps(matrices: Sequence[Matrix], module: nn.Module, name: str) -
             )
         part.fill_(True)
         taken[id(owner)] = matrix, seen
+
+
+def holder_of(name: str, module: nn.Module) -> str:
+    """Return the name of the module that holds a matrix; a module may hold several, whose names have parts."""
+    names = {name for name, _ in module.named_modules()}
+    while name not in names:
+        name = name.rpartition(".")[0]
+    return name
 
 
 def _reach(tensor: Tensor) -> int:

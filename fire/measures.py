@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from .activity import HeadInput, Watch, feature_measures, missing_measures, unit_measures
+from .activity import HeadInput, Watch, feature_measures, missing_measures, silent_layers, unit_measures
 from .curvature import top_eigenvalue
 from .matrices import Matrix, Patterns, Split, take_inventory
 from .network import Loss, Network
@@ -70,6 +70,8 @@ def measure(
             sdpa_kernel(SDPBackend.MATH) if hessian else nullcontext(),  # fused attention has no second derivative
         ):
             value = loss()
+            if silent := silent_layers(network, layers, watch):
+                warnings.warn(silent, stacklevel=2)
             found |= unit_measures(watch)
             if head_input.latest is not None and run is None:
                 found |= feature_measures(head_input.latest)
@@ -80,7 +82,7 @@ def measure(
                 if hessian:
                     top["hessian"] = top_eigenvalue(gradients, parameters)
     if run is not None:
-        with undisturbed(network.module, network.target), HeadInput(network) as head_input:
+        with undisturbed(network.module, network.target), HeadInput(network, every_pass=True) as head_input:
             run()
         if (features := head_input.latest) is not None:
             examples = features.shape[-2] if features.dim() <= 3 else len(features)

@@ -4,6 +4,9 @@ W = U P, with U'U = I on the smaller side and P positive semidefinite; U = W (W'
 Sources: FIRE (arXiv 2602.08040) for the Newton-Schulz steps, Polar Express (arXiv 2505.16932) for optimal polynomials.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Literal, get_args
 
 import torch
@@ -55,7 +58,7 @@ def polar_factor(matrix: Tensor, solver: Solver = "newton-schulz", steps: int | 
     wide = matrix.shape[-2] < matrix.shape[-1]
     stack = matrix.mT if wide else matrix
     stack = stack.reshape(-1, *stack.shape[-2:])
-    with torch.autocast(matrix.device.type, enabled=False):  # in mixed precision the result would not be an isometry
+    with torch.autocast(matrix.device.type, enabled=False), full_precision():  # or the result is not an isometry
         if solver == "exact":
             kinds = (matrix.dtype, torch.float32)
             factor = exact(double(stack), precision=min(torch.finfo(kind).eps for kind in kinds))
@@ -64,6 +67,21 @@ def polar_factor(matrix: Tensor, solver: Solver = "newton-schulz", steps: int | 
             factor = iterate(stack.float() if stack.element_size() < 4 else stack, steps or DEFAULT_STEPS[solver])
     factor = factor.to(matrix)
     return (factor.mT if wide else factor).reshape(matrix.shape)
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Run the block with float32 products on a GPU, and not with TF32."""
+    products = torch.backends.cuda.matmul
+    try:
+        before, full, choose = torch.get_float32_matmul_precision(), "highest", torch.set_float32_matmul_precision
+    except RuntimeError:  # chosen by torch's newer switch, which must not be mixed with the older one
+        before, full, choose = products.fp32_precision, "ieee", partial(setattr, products, "fp32_precision")
+    choose(full)
+    try:
+        yield
+    finally:
+        choose(before)
 
 
 def newton_schulz(stack: Tensor, steps: int) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 
-from .matrices import take_inventory
+from .matrices import holder_of, take_inventory
 from .undisturbed import modes_restored, undisturbed
 
 Run: TypeAlias = Callable[[nn.Module, Any], Tensor]  # a module on a batch -> (examples, outputs)
@@ -40,6 +40,10 @@ class Probe:
             raise ValueError(f"seeds={self.seeds} given; allowed are {FEWEST_SEEDS} to {MOST_SEEDS}")
         if not self.rates or any(not 0 < rate < math.inf for rate in self.rates):
             raise ValueError(f"rates={self.rates} given; allowed are learning rates above 0")
+
+
+class NothingToLearn(ValueError):
+    """Fresh networks learn nothing from these examples, so that no network can be compared with them."""
 
 
 class Task(NamedTuple):
@@ -133,12 +137,15 @@ def curve(
     seed: int,
 ) -> list[float]:  # fmt: skip
     """Train a copy of the module on a task; return its held-out errors / `spread`, infinite once it has diverged."""
-    learner = copy.deepcopy(module).requires_grad_(True)
-    parameters: list[Tensor] = list(learner.parameters())
+    learner = copy.deepcopy(module)
+    if not any(parameter.requires_grad for parameter in learner.parameters()):  # frozen as a whole, as targets are
+        learner.requires_grad_(True)
+    parameters: list[Tensor] = [parameter for parameter in learner.parameters() if parameter.requires_grad]
     optimizer, generator = make(parameters, rate), torch.Generator().manual_seed(seed)
     due = {round(number * probe.updates / probe.points) for number in range(1, probe.points + 1)}
     errors, order = [_error(learner, run, data, task) / spread], list[int]()
     with undisturbed(learner):
+        torch.manual_seed(seed)  # for dropout
         learner.train()
         for update in range(1, probe.updates + 1):
             order = order or torch.randperm(len(data.batches), generator=generator).tolist()
@@ -178,7 +185,7 @@ def last_layers(module: nn.Module, head: Sequence[str] = ()) -> tuple[str, ...]:
         inside = module.get_submodule(name)
         matrices = take_inventory(inside).matrices
         if matrices:
-            last = matrices[-1].name.rpartition(".")[0]
+            last = holder_of(matrices[-1].name, inside)
             found.append(".".join(part for part in (name, last) if part))
     return tuple(found)
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from .injected import Injected
-from .matrices import take_inventory
+from .matrices import holder_of, take_inventory
 from .network import Network
 from .outputs import Batch, Draw
 from .probe import last_layers
@@ -67,7 +67,7 @@ def last_linear_layers(module: nn.Module, network: Network) -> list[LastLayer]:
     found = []
     for name in names:
         owner = module.get_submodule(name)
-        matrices = [matrix for matrix in inventory.matrices if matrix.name.rpartition(".")[0] == name]
+        matrices = [matrix for matrix in inventory.matrices if holder_of(matrix.name, module) == name]
         several = isinstance(owner, SEVERAL) or len(matrices) != 1 or matrices[0].view.dim() > 3
         if several or matrices[0].kernel_positions > 1:
             raise ValueError(f"its last layer {name!r} is a {type(owner).__name__}, not a linear layer")

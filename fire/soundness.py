@@ -3,10 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from .methods import Method
 from .nearest import nearest
 from .network import Network
+from .spelling import spell
 
 CLONED = "{name: value.detach().clone() for name, value in module.state_dict().items()}"
 
@@ -36,6 +39,19 @@ def refuse_unsound(networks: Sequence[Network]) -> None:
         _check_initial(network)
         _check_optimizer(network, parameters)
         _check_companions(network)
+
+
+def notes_on_processes(methods: Iterable[Method]) -> list[str]:
+    """Return a sentence for each method with which the copies of a network in several processes would drift apart."""
+    distributed = torch.distributed
+    if not (distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1):
+        return []
+    return [
+        f"{spell(one)} judges units or gradients by the examples of its own process: broadcast the parameters from one "
+        "process after it acts, or the copies of the network drift apart"
+        for one in methods
+        if one.watches_units or one.needs_loss
+    ]
 
 
 def refuse_foreign_targets(networks: Sequence[Network]) -> None:
@@ -86,6 +102,11 @@ def _check_initial(network: Network) -> None:
                 f"that a reset would change nothing: at the start of training give initial={CLONED}"
             )
     for name, value in network.initial.items():
+        if name in now and value.device != now[name].device:
+            raise ValueError(
+                f"{what}: initial[{name!r}] is on {value.device}, the module on {now[name].device}: move the module "
+                "first, and then copy its initial values"
+            )
         if name in now and value.shape != now[name].shape:
             raise ValueError(
                 f"{what}: initial[{name!r}] has shape {tuple(value.shape)}, the module's "

@@ -4,12 +4,15 @@ They are estimated again by cumulative averages over batches, as in torch.optim.
 "Averaging Weights Leads to Wider Optima and Better Generalization", UAI 2018, arXiv 1803.05407.
 """
 
+import warnings
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.instancenorm import _InstanceNorm
 
 from .undisturbed import modes_restored
 
@@ -28,31 +31,42 @@ def refresh_statistics_(module: nn.Module, batches: Iterable[Any]) -> int:
     """Estimate running statistics again from batches, for example after `fire_`; return the number of batches.
 
     A batch is the module's input, or a tuple or list whose first item is the input, as data loaders give. Only the
-    statistics change; dropout is off meanwhile, and no random numbers are drawn.
+    statistics change; dropout is off meanwhile, and no random numbers are drawn. Statistics of modules that no batch
+    runs stay as they are, and a warning names these modules.
     """
     norms = modules_with_statistics(module)
     if isinstance(batches, Tensor):
         raise ValueError("refresh_statistics_: a tensor given; allowed is a list of batches, [tensor], or a loader")
     momenta = {norm: norm.momentum for norm in norms.values()}
-    before = [(buffer, buffer.clone()) for norm in norms.values() for buffer in norm.buffers()]
-    count = 0
+    before = {norm: [(buffer, buffer.clone()) for buffer in norm.buffers()] for norm in norms.values()}
+    count, seen = 0, set[_NormBase]()
+
+    def begin(norm: _NormBase, inputs: Any) -> None:
+        seen.add(norm)
+        if isinstance(norm, _InstanceNorm):  # it has no cumulative average, as it does not count batches
+            norm.momentum = 1.0 / (count + 1)
+
     try:
-        with modes_restored(module):
+        with modes_restored(module), ExitStack() as hooks:
             module.eval()
             for norm in norms.values():
                 norm.reset_running_stats()
                 norm.momentum = None  # a cumulative average: every batch has the same weight
                 norm.train()
+                hooks.enter_context(norm.register_forward_pre_hook(begin))
             for batch in batches:
                 module(batch[0] if isinstance(batch, tuple | list) else batch)
                 count += 1
         if not count:
             raise ValueError("refresh_statistics_: no batch given; the statistics are unchanged")
     except BaseException:
-        for buffer, value in before:
-            buffer.copy_(value)
+        seen.clear()
         raise
     finally:
         for norm, momentum in momenta.items():
             norm.momentum = momentum
+            for buffer, value in before[norm] if norm not in seen else ():
+                buffer.copy_(value)
+    if idle := [name for name, norm in norms.items() if norm not in seen]:
+        warnings.warn(f"refresh_statistics_: no batch runs {', '.join(idle)}: unchanged", stacklevel=3)
     return count

@@ -9,7 +9,7 @@ changed except for the declaration that `declare_units` adds.
 """
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from .matrices import take_inventory
+from .matrices import holder_of, take_inventory
 from .undisturbed import modes_restored, undisturbed
 from .unit_weights import HiddenLayer, Weights, as_it_is, has_weight, layer_between, outputs, units_seen_by
 from .units import find_layers, hidden_layers
@@ -83,19 +83,11 @@ def declare_units(module: nn.Module, *inputs: Any, **named: Any) -> UnitsReport:
     layers = hidden_layers(module)
     incoming = {layer.incoming[0].name for layer in layers}
     inventory = take_inventory(module)
-    modules = {name for name, _ in module.named_modules()}
-    owners = {_owner(matrix.name, modules): None for matrix in inventory.matrices if matrix.parameter not in incoming}
+    owners = {holder_of(matrix.name, module): None for matrix in inventory.matrices if matrix.parameter not in incoming}
     # Also weights that a parametrization computes from other tensors at each pass.
-    made = [_owner(name.partition(".parametrizations.")[0], modules) for name in inventory.undeclared]
+    made = [holder_of(name.partition(".parametrizations.")[0], module) for name in inventory.undeclared]
     unknown = tuple(owners | dict.fromkeys(made))
     return UnitsReport(layers, unknown, tuple(name for name in unknown if _is_idle(module.get_submodule(name), graph)))
-
-
-def _owner(name: str, modules: Collection[str]) -> str:
-    """Return the name of the module that holds a matrix."""
-    while name not in modules:
-        name = name.rpartition(".")[0]
-    return name
 
 
 def _is_idle(layer: nn.Module, graph: "_Graph") -> bool:

@@ -14,7 +14,7 @@ from torch import nn
 
 from .diagnosis import FORMS, Bench
 from .finite import first_not_finite
-from .probe import Data, MakeOptimizer, Probe, Run, plain_optimizer, plain_run
+from .probe import Data, MakeOptimizer, NothingToLearn, Probe, Run, plain_optimizer, plain_run
 
 SHORT = Probe(updates=100, rates=(1e-3,), seeds=3, points=5)
 
@@ -46,7 +46,7 @@ def trainability(module: nn.Module, probed: Probed, probe: Probe | None = None) 
         try:
             bench = probed.bench(probe or SHORT)
             return min(bench.read(form, [module], form).best.value for form in FORMS)
-        except ValueError:  # constant outputs, or a function that fresh networks do not learn either
+        except NothingToLearn:
             return math.nan
 
 

@@ -59,6 +59,11 @@ class Trigger:
                 return True
         return False
 
+    def seen(self, measures: Mapping[str, float]) -> bool:
+        """Whether the measure is among these, which are named `network/measure`."""
+        names = (name.partition("/") for name in measures)
+        return any(measure == self.measure and self.network in (None, network) for network, _, measure in names)
+
     def check(self, networks: Mapping[str, Network]) -> None:
         """Raise ValueError if there is no such network, measure, layer or matrix, or the measure is never taken."""
         if self.network is not None and self.network not in networks:

@@ -10,19 +10,35 @@ from torch import nn
 @contextmanager
 def undisturbed(module: nn.Module, *others: nn.Module | None) -> Iterator[None]:
     """Run the block with gradients and without mixed precision; then restore random generators and all buffers."""
-    modules = [module, *(other for other in others if other is not None)]
-    before = [(buffer, buffer.clone()) for each in modules for buffer in each.buffers()]
     devices = {parameter.device for parameter in module.parameters() if parameter.is_cuda}
+    kinds = {parameter.device.type for parameter in module.parameters()}
+    with (
+        buffers_kept(module, *others),
+        torch.random.fork_rng(list(devices)),
+        torch.enable_grad(),
+        ExitStack() as precise,
+    ):
+        for kind in kinds:  # results must not depend on autocast around the call
+            precise.enter_context(torch.autocast(kind, enabled=False))
+        yield
+
+
+@contextmanager
+def buffers_kept(*modules: nn.Module | None) -> Iterator[None]:
+    """Run the block; then restore all buffers, also those that were replaced by new tensors."""
+    before = [
+        (part, name, buffer, buffer.clone())
+        for module in modules
+        for part in (module.modules() if module is not None else ())
+        for name, buffer in part._buffers.items()
+        if buffer is not None
+    ]
     try:
-        kinds = {parameter.device.type for parameter in module.parameters()}
-        with torch.random.fork_rng(list(devices)), torch.enable_grad(), ExitStack() as precise:
-            for kind in kinds:  # results must not depend on autocast around the call
-                precise.enter_context(torch.autocast(kind, enabled=False))
-            yield
+        yield
     finally:
         with torch.no_grad():
-            for buffer, value in before:
-                buffer.copy_(value)
+            for part, name, buffer, value in before:
+                part._buffers[name] = buffer.copy_(value)
 
 
 @contextmanager

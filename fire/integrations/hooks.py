@@ -63,7 +63,13 @@ def _add_penalty(
     if penalty is None or not penalty.requires_grad:
         return
     stepped = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-    parameters = [parameter for parameter in manager.networks[name].module.parameters() if id(parameter) in stepped]
+    parameters = [
+        parameter
+        for parameter in manager.networks[name].module.parameters()
+        if parameter.requires_grad and id(parameter) in stepped
+    ]
+    if (scale := getattr(optimizer, "grad_scale", None)) is not None:  # of a GradScaler, for fused optimizers
+        penalty = penalty * scale
     gradients = torch.autograd.grad(penalty, parameters, allow_unused=True)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         if gradient is not None:

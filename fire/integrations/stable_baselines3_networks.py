@@ -39,7 +39,8 @@ def plastic_networks(model: Algorithm, initial: Initial | None = None) -> tuple[
     if isinstance(model, TD3):
         parts = _last_apart(["mu"], model.actor)
         return (_network("actor", model.actor, initial, model.actor.optimizer, model.actor_target, parts), critic)
-    parts = (("features_extractor", "latent_pi"), ("mu", "log_std"))
+    # With state-dependent exploration, log_std is a parameter and not a module.
+    parts = (("features_extractor", "latent_pi"), ("mu",) if model.use_sde else ("mu", "log_std"))
     actor = _network("actor", model.actor, initial, model.actor.optimizer, None, parts)
     return (replace(actor, companions=_temperature(model, initial)), critic)
 

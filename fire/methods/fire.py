@@ -81,10 +81,10 @@ class Fire(Reinitialization):
         selection = self.selection(network)
         said = _said(selection)
         why = [f"{', '.join(names)}: {reason}" for reason, names in said.items()]
-        if not selection.matrices and any(reason in selection.skipped for reason in (*CAVEATS.values(), NOT_CHOSEN)):
-            raise ValueError(f"fire: network {network.name!r} has no matrix left to project; {'; '.join(why)}")
         if self.needs_inputs:
             self._repair.check(network, selection.matrices)
+        if not selection.matrices:
+            raise ValueError("; ".join([f"fire: network {network.name!r} has no matrix left to project", *why]))
 
     @property
     def needs_inputs(self) -> bool:

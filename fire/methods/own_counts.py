@@ -82,9 +82,11 @@ def _with_own_count(
     def direction(count: Tensor) -> Tensor:
         return first / _weight(beta1, count) / ((second / _weight(beta2, count)).sqrt() + group["eps"])
 
-    rate = -group["lr"] if group["maximize"] else group["lr"]
-    view = weights.by_unit(parameter)
-    yield view, torch.where(own <= own_steps, view[units] + rate * (direction(shared) - direction(own)), view[units])
+    view = weights.by_unit(parameter)  # with maximize=True, torch negates the gradient before the moments
+    yield (
+        view,
+        torch.where(own <= own_steps, view[units] + group["lr"] * (direction(shared) - direction(own)), view[units]),
+    )
     for key, beta in (("exp_avg", beta1), ("exp_avg_sq", beta2), ("max_exp_avg_sq", beta2)):
         if key in state:
             moments = weights.by_unit(state[key])

@@ -17,7 +17,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ..activity import Watch, dormancy_scores
+from ..activity import Watch, dormancy_scores, silent_layers
 from ..network import MethodNetwork, Network
 from ..undisturbed import undisturbed
 from ..units import HiddenLayer, Weights, hidden_layers
@@ -82,4 +82,6 @@ class Redo(Method):
         assert network.loss is not None, "the manager has checked it"
         with undisturbed(network.module, network.target), torch.no_grad(), Watch(network.module, layers) as watch:
             network.loss()
+            if silent := silent_layers(network, layers, watch):
+                raise ValueError(f"redo: {silent}")
             return [(layer, dormancy_scores(watch[layer.name]) <= self.tau) for layer in layers if layer.name in watch]

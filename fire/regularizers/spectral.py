@@ -18,7 +18,15 @@ from torch import Tensor
 from ..methods.method import option
 from ..network import MethodNetwork, Network
 from .regularizer import Regularizer, with_gradient
-from .trained import TrainedMatrix, TrainedVector, new_gradients, owners, trained_matrices, trained_vectors
+from .trained import (
+    TrainedMatrix,
+    TrainedVector,
+    all_matrices,
+    new_gradients,
+    owners,
+    trained_matrices,
+    trained_vectors,
+)
 
 FIRST_ITERATIONS = 15  # power iterations before the first step; with fewer, the first sigma is far too small
 
@@ -46,7 +54,7 @@ class Spectral(Regularizer):
     @torch.no_grad()
     def begin(self, network: MethodNetwork) -> None:
         """Start from a random unit vector u for each matrix, and turn it towards the largest singular value."""
-        for found in trained_matrices(network.module):
+        for found in all_matrices(network.module):  # also frozen ones, which may be trained later
             shape = found.rows().shape[:-1]
             left = torch.randn(shape, generator=network.generator).to(found.parameter)
             network.memory[found.name] = left / left.norm(dim=-1, keepdim=True)

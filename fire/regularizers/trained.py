@@ -69,9 +69,14 @@ class TrainedVector:
         return self.parameter.detach().reshape(-1, self.width)
 
 
+def all_matrices(module: nn.Module) -> list[TrainedMatrix]:
+    """Return the matrices of all weights, frozen ones too; raise ValueError if a module has an undeclared weight."""
+    return list(_inventory(module).matrices)
+
+
 def trained_matrices(module: nn.Module) -> list[TrainedMatrix]:
     """Return the matrices of all trained weights; raise ValueError if a module has an undeclared weight."""
-    return [found for found in _inventory(module).matrices if found.parameter.requires_grad]
+    return [found for found in all_matrices(module) if found.parameter.requires_grad]
 
 
 def trained_vectors(module: nn.Module) -> tuple[list[TrainedVector], list[TrainedVector]]:

@@ -36,7 +36,15 @@ class WeightDecay(Regularizer):
         assert network.optimizer is not None
         if not self.strength:
             return
+        own, shrunk = {id(parameter) for parameter in network.module.parameters()}, False
         for group in network.optimizer.param_groups:
-            trained = [value for value in group["params"] if value.requires_grad and value.grad is not None]
+            given = [value for value in group["params"] if value.requires_grad and id(value) in own]
+            trained = [value for value in given if value.grad is not None]
             if trained:
                 torch._foreach_mul_(trained, 1 - group["lr"] * self.strength)
+                shrunk = True
+        if not shrunk and any(parameter.requires_grad for parameter in network.module.parameters()):
+            raise ValueError(
+                f"weight-decay: no parameter of network {network.name!r} has a gradient: call after_step before "
+                "zero_grad"
+            )
