@@ -190,3 +190,11 @@ def test_units_of_a_continuous_actor_that_sees_pictures():
     assert layers_of(model.actor)["features_extractor.linear.1"] == ["latent_pi.0.weight"]
     # the reader takes features and actions side by side
     assert list(layers_of(model.critic))[-3:] == ["features_extractor.cnn.5", "qf0.1", "qf1.1"]
+
+
+def test_an_actor_with_state_dependent_exploration():
+    model = make("SAC", use_sde=True)
+    callback = PlasticityCallback("shrink-perturb", at=20)
+    model.learn(22, callback=callback)
+    assert [event.position.updates > 0 for event in callback.events] == [True]
+    assert callback.manager.networks["actor"].head == ("mu",)
