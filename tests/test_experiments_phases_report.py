@@ -136,6 +136,16 @@ def test_runs_that_diverge_count_in_every_phase(tmp_path):
     assert bad.phases.forgetting == pytest.approx((0.9 + 0.8 + 0.9 + 0.1 - 4 * 0.1) / 4)
 
 
+def test_if_all_runs_diverge_each_still_counts_in_every_phase(tmp_path):
+    for seed, diverged in enumerate((14, 18)):
+        reached = [each for each in at_ends() if each[0] <= diverged]
+        _diverge(write_phased(tmp_path / str(seed), reached, seed=seed), diverged)
+    for run in only(results_by_axis(tmp_path)).methods[0].runs:
+        assert run.phases is not None
+        assert run.phases.ends == (0.2, 0.3, 0.4, 0.1, 0.1)
+        assert run.phases.mean == pytest.approx(0.22)
+
+
 @pytest.mark.parametrize("diverged", [14, 18])  # before and after the first evaluation of the phase from 12 to 20
 def test_a_divergence_after_a_boundary_counts_in_the_dip_there_and_no_boundary_follows(tmp_path, diverged):
     write_phased(tmp_path / "a", at_ends())
