@@ -225,6 +225,10 @@ def _check(folder: Path, settings: DriverSettings) -> None:
     for name in ("steps", "num_envs", "action_repeat"):
         if not 1 <= getattr(settings, name, 1) <= MOST:
             raise ValueError(f"{folder / 'config.json'} has {flag(name)} {getattr(settings, name)!s:.40}")
+    try:
+        _ = settings.phase_starts  # not possible for every value of the settings
+    except ValueError as error:
+        raise ValueError(f"{folder / 'config.json'}: {error}") from error
 
 
 def _branch(folder: Path, source: str | None, settings: DriverSettings) -> Branch | None:
