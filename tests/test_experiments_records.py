@@ -215,6 +215,7 @@ def test_settings_that_no_run_has_are_refused_in_one_line(tmp_path: Path, settin
     [
         ("run", "phases", 3, "the 10 classes of fashion come in equal parts"),
         ("run", "data", "fashionn", "did you mean fashion"),
+        ("run", "holdout", 1e308, "--holdout .* given; allowed is a finite number"),
         ("run", "newer", 1, "unknown setting 'newer' in the config"),
         ("agent", "network", 5, "agent of the run's config"),
         ("run", "reinit", "a\n", "cannot be printed"),
@@ -235,6 +236,15 @@ def change_config(folder: Path, group: str, name: str, value: object) -> None:
     described = json.loads((folder / "config.json").read_text())
     described[group][name] = value
     (folder / "config.json").write_text(json.dumps(described))
+
+
+@pytest.mark.parametrize(("key", "value"), [("metric", {"name": ""}), ("metric", {"name": " "}), ("progress", "_")])
+def test_a_metric_and_a_unit_of_steps_have_a_name(tmp_path: Path, key: str, value: object):
+    folder = write_phased(tmp_path / "run", at_ends())
+    described = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(described | {key: value}))
+    with pytest.raises(ValueError, match=r"run/config\.json[^\n]*$"):
+        read_run(folder)
 
 
 @pytest.mark.parametrize("branch", [5, "trunk@" + "9" * 5_000, "a" * 5_000, "a\0b@500", "trunk@-5", "loop@5"])
