@@ -295,3 +295,13 @@ def test_a_plan_of_too_many_runs_is_refused(tmp_path: Path):
     (tmp_path / "comparison.json").write_text(json.dumps(plan))
     with pytest.raises(ValueError, match=r"comparison\.json plans 729,000,000,000 runs"):
         notes_on_missing([run], [])
+
+
+@pytest.mark.parametrize("length", [240, 300])  # the run's own name is possible, or is too long itself
+def test_a_planned_run_whose_name_is_too_long_for_a_file_has_not_begun(tmp_path: Path, length: int):
+    run = read_run(write_run(tmp_path / "run", steps=2_000))
+    (tmp_path / "logs").mkdir()
+    method = "m" * length
+    plan = {"fixed": {}, "envs": ["e"], "methods": [method], "seeds": [0]}
+    (tmp_path / "comparison.json").write_text(json.dumps(plan))
+    assert notes_on_missing([run], []) == (f"Planned, but not begun: {method} in e, seed 0.",)
