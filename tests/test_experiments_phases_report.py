@@ -15,6 +15,8 @@ from fire_rl.experiments.analysis.labels import schedule_of
 from fire_rl.experiments.analysis.phases import matrix_of
 from fire_rl.experiments.analysis.records import Run, read_run
 from fire_rl.experiments.report.contents import report_of
+from fire_rl.experiments.report.curve_figures import draw_measure
+from fire_rl.experiments.report.drawing import TRUNK, looks
 from fire_rl.experiments.report.markdown import markdown
 from fire_rl.experiments.report.page import write_report
 from fire_rl.experiments.report.phase_sections import draw_panels, panels_of
@@ -182,6 +184,28 @@ def test_phases_whose_beginnings_are_unknown_are_only_drawn(tmp_path):
     text = markdown(report_of(results))
     assert "examples at the end of the run, mean" in text
     assert "at the end of that phase" not in text
+
+
+def test_the_grey_line_on_other_examples_ends_before_an_event_at_the_branch(tmp_path):
+    seen = {"seen_accuracy": 0.7}
+    for method in ("reset", "fire"):
+        evaluations: list[Evaluation] = []
+        for step, occasion, value, row in at_ends():
+            at_branch = step == STARTS[2]
+            evaluations.append((step, "before event" if at_branch else occasion, value, row))
+            if at_branch:
+                evaluations.append((step, "after event", 0.1, row))
+        trunk, events = f"{tmp_path / 'trunk'}@{STARTS[2]}", (STARTS[2],)
+        write_phased(tmp_path / method, evaluations, method=method, branch_from=trunk, events=events, others=seen)
+    comparison = only(results_by_axis(tmp_path))
+    assert comparison.trunk is not None
+    curves = {method.method: method.also_curves[0] for method in comparison.methods}
+    figure: Any = draw_measure(comparison, curves, looks(curves), "", False, comparison.metric)
+    (grey,) = [line for line in figure.axes[0].lines if line.get_color() == TRUNK]
+    assert grey.get_xdata().tolist() == [0, 2, 5, 6]
+    measured: Any = draw_measure(comparison, curves, looks(curves), "", False)
+    (grey,) = [line for line in measured.axes[0].lines if line.get_color() == TRUNK]
+    assert grey.get_xdata().tolist() == [0, 2, 5, 6, 12]
 
 
 def test_reports_of_runs_without_phases_do_not_mention_them(tmp_path):
