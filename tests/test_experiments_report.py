@@ -156,6 +156,21 @@ def test_curves_show_the_value_before_an_event(results):
     assert upright == [(2_000, pytest.approx(5.5), pytest.approx(1.1))] * 2  # reset, fire
 
 
+def test_a_long_line_of_a_single_run_keeps_its_dips(tmp_path):
+    returns = dict.fromkeys(range(0, 100_001, 100), 10.0)
+    write_run(
+        tmp_path / "run", method="fire", steps=100_000, eval_every=100, returns=returns, event_steps=(50_100,), dip=1.0
+    )
+    comparison = results_of(tmp_path).comparisons[0]
+    with style():
+        figure = draw_curves(comparison, looks(["fire"]), (300, 200), "iqm", runs=True)
+    (thin,) = [line for line in figure.axes[0].lines if line.get_linewidth() == 0.7]
+    points = list(zip(thin.get_xdata(), thin.get_ydata(), strict=True))
+    place = points.index((50_100, 10.0))
+    assert points[place + 1] == (50_100, 0.0)
+    assert len(points) <= 162
+
+
 def test_the_return_of_a_human_is_not_called_success(results):
     comparison = replace(results.comparisons[0], references=References(0.0, 3.0))
     assert "success" in levels_of(comparison)

@@ -172,7 +172,7 @@ def _points(compared: Compared, name: str, aggregate: str, first: float, last: f
 
 
 def _draw_run(axes: Any, compared: Compared, name: str, run: RunScores, look: Look, alpha: float) -> None:
-    """Draw one run's evaluations; runs that are not counted are dotted."""
+    """Draw one run's evaluations, thinned except at events; runs that are not counted are dotted."""
     before = [(step, value, 0) for step, value in run.before.items()]
     after = [(step, value, 1) for step, value in zip(run.steps.tolist(), run.values.tolist(), strict=True)]
     points = np.array(sorted([*before, *after], key=lambda point: (point[0], point[2])), dtype=float).reshape(-1, 3)
@@ -186,7 +186,8 @@ def _draw_run(axes: Any, compared: Compared, name: str, run: RunScores, look: Lo
         place = run.run.diverged.steps, run.values[-1]
         axes.plot(*place, color=look.color, marker="x", markersize=6, markeredgewidth=1.6, linestyle="none", zorder=4.6)
     for piece, color in pieces:
-        shown = piece[thinned(len(piece))]
+        at_events = np.flatnonzero(np.isin(piece[:, 0], list(run.before)))[: 2 * FEW_POINTS]  # before and after
+        shown = piece[np.union1d(thinned(len(piece)), at_events)]
         axes.plot(
             shown[:, 0], shown[:, 1], color=color, linewidth=0.7, alpha=alpha, markersize=2.6, markeredgewidth=0,
             marker="." if len(shown) <= FEW_POINTS else None, linestyle="-" if run.counted else ":", zorder=2,
