@@ -100,7 +100,10 @@ def _jumps(run: Run) -> set[int]:
 
 
 def own_part(run: Run, steps: Array, values: Array) -> tuple[Array, Array]:
-    """Return the points from the branch on, with the value after an event there; all points if the run is no branch."""
+    """Return the points from the branch on, with the value after an event there; from step 0 if the run is no branch.
+
+    If no value is known at this step, the first one counts from there, so that all areas are over the same steps.
+    """
     return lines.own_part(steps, values, run.branch.step if run.branch else 0)
 
 
