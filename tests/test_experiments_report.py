@@ -163,7 +163,7 @@ def test_a_long_line_of_a_single_run_keeps_its_dips(tmp_path):
     )
     comparison = results_of(tmp_path).comparisons[0]
     with style():
-        figure = draw_curves(comparison, looks(["fire"]), (300, 200), "iqm", runs=True)
+        figure: Any = draw_curves(comparison, looks(["fire"]), (300, 200), "iqm", runs=True)
     (thin,) = [line for line in figure.axes[0].lines if line.get_linewidth() == 0.7]
     points = list(zip(thin.get_xdata(), thin.get_ydata(), strict=True))
     place = points.index((50_100, 10.0))
@@ -205,7 +205,12 @@ def test_differences_count_the_trunks_that_agree_and_show_each(results):
 
 def test_pairs_with_long_names_that_begin_alike_have_their_own_names_and_dots(results, monkeypatch):
     figures: list[Any] = []
-    monkeypatch.setattr(sections, "draw_rows", lambda *given: figures.append(draw_rows(*given)) or figures[-1])
+
+    def drawn_and_kept(*given: Any) -> Any:
+        figures.append(draw_rows(*given))
+        return figures[-1]
+
+    monkeypatch.setattr(sections, "draw_rows", drawn_and_kept)
     pair = results.comparisons[0].contrasts[0]
     contrasts = tuple(
         replace(pair, method=f"shrink-perturb:keep=0.5@every={every}", against="none", trunk_differences=dots)
