@@ -3,6 +3,7 @@
 import csv
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,14 @@ from fire_rl.experiments.analysis.labels import schedule_of
 from fire_rl.experiments.analysis.phases import matrix_of
 from fire_rl.experiments.analysis.records import Run, read_run
 from fire_rl.experiments.report.contents import report_of
+from fire_rl.experiments.report.curve_figures import draw_measure
+from fire_rl.experiments.report.drawing import TRUNK, looks
 from fire_rl.experiments.report.markdown import markdown
 from fire_rl.experiments.report.page import write_report
 from fire_rl.experiments.report.phase_sections import draw_panels, panels_of
 from fire_rl.experiments.report.wording import schedules_in_words
 from tests.fixtures import phased_comparison
-from tests.fixtures.analysed import FAST, only, results_by_axis
+from tests.fixtures.analysed import FAST, noted, only, results_by_axis
 from tests.fixtures.comparison import write_comparison, write_run
 from tests.fixtures.phased_comparison import AT_ENDS, END, LOSS, STARTS, Evaluation, at_ends, write_phased
 
@@ -128,13 +131,36 @@ def test_growing_data_says_what_its_rows_are_and_nothing_of_forgetting(tmp_path)
 def test_runs_that_diverge_count_in_every_phase(tmp_path):
     write_phased(tmp_path / "a", at_ends())
     folder = write_phased(tmp_path / "b", [each for each in at_ends() if each[0] <= 12], seed=1)
-    end = {"kind": "diverged", "updates": 14, "quantity": "loss", "value": "nan"}
-    with (folder / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps(end) + "\n")
+    _diverge(folder, 14)
     good, bad = only(results_by_axis(tmp_path)).methods[0].runs
     assert good.phases is not None
     assert bad.phases.ends == (0.2, 0.3, 0.4, 0.1, 0.1)  # 0.1 is the lowest value of any evaluation
     assert bad.phases.forgetting == pytest.approx((0.9 + 0.8 + 0.9 + 0.1 - 4 * 0.1) / 4)
+
+
+def test_if_all_runs_diverge_each_still_counts_in_every_phase(tmp_path):
+    for seed, diverged in enumerate((14, 18)):
+        reached = [each for each in at_ends() if each[0] <= diverged]
+        _diverge(write_phased(tmp_path / str(seed), reached, seed=seed), diverged)
+    for run in only(results_by_axis(tmp_path)).methods[0].runs:
+        assert run.phases is not None
+        assert run.phases.ends == (0.2, 0.3, 0.4, 0.1, 0.1)
+        assert run.phases.mean == pytest.approx(0.22)
+
+
+@pytest.mark.parametrize("diverged", [14, 18])  # before and after the first evaluation of the phase from 12 to 20
+def test_a_divergence_after_a_boundary_counts_in_the_dip_there_and_no_boundary_follows(tmp_path, diverged):
+    write_phased(tmp_path / "a", at_ends())
+    reached = [each for each in at_ends(accuracies=(0.2, 0.3, 0.6, 0.5, 0.6)) if each[0] <= diverged]
+    _diverge(write_phased(tmp_path / "b", reached, seed=1), diverged)
+    comparison = only(results_by_axis(tmp_path))
+    (method,) = comparison.methods
+    _, bad = method.runs
+    assert [gap.step for gap in bad.gaps] == [2, 6, 12]
+    assert bad.gaps[-1].depth == pytest.approx(0.6 - 0.1)  # 0.1 is the failing value
+    assert (bad.gaps[-1].duration, bad.gaps[-1].observed) == (np.inf, 8)  # to the planned end of the phase
+    assert (method.gap.events, method.gap.occurred) == (7, 7)
+    assert not noted(comparison.notes, "end with the run's next event")
 
 
 def test_a_method_of_which_a_run_diverged_still_has_its_values_before_events(tmp_path):
@@ -143,8 +169,7 @@ def test_a_method_of_which_a_run_diverged_still_has_its_values_before_events(tmp
         fire += [(step, "before event", 0.5, row), (step, "after event", 0.2, [0.2] * 5)]
     write_phased(tmp_path / "a", [*fire, (END, "scheduled", 0.6, AT_ENDS[-1])], method="fire", events=STARTS)
     folder = write_phased(tmp_path / "b", fire[:5], method="fire", events=STARTS, seed=1)
-    with (folder / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps({"kind": "diverged", "updates": 8, "quantity": "loss", "value": "nan"}) + "\n")
+    _diverge(folder, 8)
     matrix = only(results_by_axis(tmp_path)).methods[0].phases
     assert (matrix.n, matrix.steps.tolist()) == (2, [0, 2, 2, 6, 6, 12, 12, 20, 20, 30])
     assert matrix.mean[2, 5] == pytest.approx((0.9 + 0.1) / 2)  # just before the event at 12
@@ -159,6 +184,28 @@ def test_phases_whose_beginnings_are_unknown_are_only_drawn(tmp_path):
     text = markdown(report_of(results))
     assert "examples at the end of the run, mean" in text
     assert "at the end of that phase" not in text
+
+
+def test_the_grey_line_on_other_examples_ends_before_an_event_at_the_branch(tmp_path):
+    seen = {"seen_accuracy": 0.7}
+    for method in ("reset", "fire"):
+        evaluations: list[Evaluation] = []
+        for step, occasion, value, row in at_ends():
+            at_branch = step == STARTS[2]
+            evaluations.append((step, "before event" if at_branch else occasion, value, row))
+            if at_branch:
+                evaluations.append((step, "after event", 0.1, row))
+        trunk, events = f"{tmp_path / 'trunk'}@{STARTS[2]}", (STARTS[2],)
+        write_phased(tmp_path / method, evaluations, method=method, branch_from=trunk, events=events, others=seen)
+    comparison = only(results_by_axis(tmp_path))
+    assert comparison.trunk is not None
+    curves = {method.method: method.also_curves[0] for method in comparison.methods}
+    figure: Any = draw_measure(comparison, curves, looks(curves), "", False, comparison.metric)
+    (grey,) = [line for line in figure.axes[0].lines if line.get_color() == TRUNK]
+    assert grey.get_xdata().tolist() == [0, 2, 5, 6]
+    measured: Any = draw_measure(comparison, curves, looks(curves), "", False)
+    (grey,) = [line for line in measured.axes[0].lines if line.get_color() == TRUNK]
+    assert grey.get_xdata().tolist() == [0, 2, 5, 6, 12]
 
 
 def test_reports_of_runs_without_phases_do_not_mention_them(tmp_path):
@@ -185,3 +232,9 @@ def test_the_usual_schedule_is_not_in_a_methods_name_but_described_in_words(fold
     assert (
         schedules_in_words(analyse([warm], FAST).comparisons) == "fire once, at step 6, where the second phase begins"
     )
+
+
+def _diverge(folder: Path, step: int) -> None:
+    """Add the line with which a run that diverged ends."""
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"kind": "diverged", "updates": step, "quantity": "loss", "value": "nan"}) + "\n")

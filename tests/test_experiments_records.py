@@ -15,6 +15,7 @@ from fire_rl.experiments.analysis.records import read_run
 from fire_rl.experiments.analysis.results import Options
 from fire_rl.experiments.report.spreadsheet import write_scores
 from tests.fixtures.comparison import write_comparison, write_run
+from tests.fixtures.phased_comparison import at_ends, write_phased
 
 
 def test_a_run_is_read_whole(tmp_path: Path):
@@ -203,12 +204,47 @@ def test_lines_of_metrics_that_no_run_wrote_are_named(tmp_path: Path, line: str)
 )  # fmt: skip
 def test_settings_that_no_run_has_are_refused_in_one_line(tmp_path: Path, setting: str, value: object):
     folder = write_run(tmp_path / "run", steps=2_000)
-    described = json.loads((folder / "config.json").read_text())
-    described["run"][setting] = value
-    (folder / "config.json").write_text(json.dumps(described))
+    change_config(folder, "run", setting, value)
     with pytest.raises(ValueError, match=r"config") as caught:
         read_run(folder)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("group", "setting", "value", "said"),
+    [
+        ("run", "phases", 3, "the 10 classes of fashion come in equal parts"),
+        ("run", "data", "fashionn", "did you mean fashion"),
+        ("run", "holdout", 1e308, "--holdout .* given; allowed is a finite number"),
+        ("run", "newer", 1, "unknown setting 'newer' in the config"),
+        ("agent", "network", 5, "agent of the run's config"),
+        ("run", "reinit", "a\n", "cannot be printed"),
+    ],
+)
+def test_one_foreign_config_among_others_is_named(tmp_path: Path, group: str, setting: str, value: object, said: str):
+    write_phased(tmp_path / "own", at_ends())
+    folder = write_phased(tmp_path / "foreign", at_ends(), seed=1)
+    change_config(folder, group, setting, value)
+    with pytest.raises(ValueError, match=said) as caught:
+        find_runs([tmp_path])
+    assert str(caught.value).startswith(f"{folder / 'config.json'}: ")
+    assert "\n" not in str(caught.value)
+
+
+def change_config(folder: Path, group: str, name: str, value: object) -> None:
+    """Change a value in a group of a run's `config.json`."""
+    described = json.loads((folder / "config.json").read_text())
+    described[group][name] = value
+    (folder / "config.json").write_text(json.dumps(described))
+
+
+@pytest.mark.parametrize(("key", "value"), [("metric", {"name": ""}), ("metric", {"name": " "}), ("progress", "_")])
+def test_a_metric_and_a_unit_of_steps_have_a_name(tmp_path: Path, key: str, value: object):
+    folder = write_phased(tmp_path / "run", at_ends())
+    described = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(described | {key: value}))
+    with pytest.raises(ValueError, match=r"run/config\.json[^\n]*$"):
+        read_run(folder)
 
 
 @pytest.mark.parametrize("branch", [5, "trunk@" + "9" * 5_000, "a" * 5_000, "a\0b@500", "trunk@-5", "loop@5"])
@@ -259,3 +295,13 @@ def test_a_plan_of_too_many_runs_is_refused(tmp_path: Path):
     (tmp_path / "comparison.json").write_text(json.dumps(plan))
     with pytest.raises(ValueError, match=r"comparison\.json plans 729,000,000,000 runs"):
         notes_on_missing([run], [])
+
+
+@pytest.mark.parametrize("length", [240, 300])  # the run's own name is possible, or is too long itself
+def test_a_planned_run_whose_name_is_too_long_for_a_file_has_not_begun(tmp_path: Path, length: int):
+    run = read_run(write_run(tmp_path / "run", steps=2_000))
+    (tmp_path / "logs").mkdir()
+    method = "m" * length
+    plan = {"fixed": {}, "envs": ["e"], "methods": [method], "seeds": [0]}
+    (tmp_path / "comparison.json").write_text(json.dumps(plan))
+    assert notes_on_missing([run], []) == (f"Planned, but not begun: {method} in e, seed 0.",)

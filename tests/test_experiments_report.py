@@ -16,16 +16,28 @@ from fire_rl.envs.reference_scores import References
 from fire_rl.experiments.analysis.analyse import shared_history
 from fire_rl.experiments.analysis.results import Contrast, Options, ScoreContrast, Together, TrunkCounts
 from fire_rl.experiments.analysis.statistics import Interval
+from fire_rl.experiments.report import sections
 from fire_rl.experiments.report.contents import branch_in_words, report_of
 from fire_rl.experiments.report.contrast_section import contrast_section
 from fire_rl.experiments.report.curve_figures import draw_curves, levels_of
-from fire_rl.experiments.report.drawing import LOOKS, canvas, looks, page_image, png, style, svg
+from fire_rl.experiments.report.drawing import (
+    LOOKS,
+    canvas,
+    legend_lines,
+    looks,
+    page_image,
+    png,
+    shortened_apart,
+    style,
+    svg,
+)
 from fire_rl.experiments.report.findings import finding, findings
 from fire_rl.experiments.report.markdown import markdown
 from fire_rl.experiments.report.page import write_report
 from fire_rl.experiments.report.paper_figure import ALONE, draw_paper_figure, sheet_of
 from fire_rl.experiments.report.recovery import gap_section, threshold_section
 from fire_rl.experiments.report.run_sections import run_sections
+from fire_rl.experiments.report.score_figures import draw_rows
 from fire_rl.experiments.report.wording import amount, interval, number, ranges, runs_of, steps
 from fire_rl.training.metric import RETURN
 from tests.fixtures.analysed import results_of
@@ -144,6 +156,21 @@ def test_curves_show_the_value_before_an_event(results):
     assert upright == [(2_000, pytest.approx(5.5), pytest.approx(1.1))] * 2  # reset, fire
 
 
+def test_a_long_line_of_a_single_run_keeps_its_dips(tmp_path):
+    returns = dict.fromkeys(range(0, 100_001, 100), 10.0)
+    write_run(
+        tmp_path / "run", method="fire", steps=100_000, eval_every=100, returns=returns, event_steps=(50_100,), dip=1.0
+    )
+    comparison = results_of(tmp_path).comparisons[0]
+    with style():
+        figure: Any = draw_curves(comparison, looks(["fire"]), (300, 200), "iqm", runs=True)
+    (thin,) = [line for line in figure.axes[0].lines if line.get_linewidth() == 0.7]
+    points = list(zip(thin.get_xdata(), thin.get_ydata(), strict=True))
+    place = points.index((50_100, 10.0))
+    assert points[place + 1] == (50_100, 0.0)
+    assert len(points) <= 162
+
+
 def test_the_return_of_a_human_is_not_called_success(results):
     comparison = replace(results.comparisons[0], references=References(0.0, 3.0))
     assert "success" in levels_of(comparison)
@@ -174,6 +201,44 @@ def test_differences_count_the_trunks_that_agree_and_show_each(results):
     text = markdown(report_of(results))
     assert f"| {' | '.join(chances.rows[1].cells)} |" in text
     assert f"| {' | '.join(sizes.rows[1].cells)} |" in text
+
+
+def test_pairs_with_long_names_that_begin_alike_have_their_own_names_and_dots(results, monkeypatch):
+    figures: list[Any] = []
+
+    def drawn_and_kept(*given: Any) -> Any:
+        figures.append(draw_rows(*given))
+        return figures[-1]
+
+    monkeypatch.setattr(sections, "draw_rows", drawn_and_kept)
+    pair = results.comparisons[0].contrasts[0]
+    contrasts = tuple(
+        replace(pair, method=f"shrink-perturb:keep=0.5@every={every}", against="none", trunk_differences=dots)
+        for every, dots in ((1_000, (1.0, 2.0)), (2_000, (3.0, 4.0)))
+    )
+    colors = looks([each.method for each in contrasts])
+    with style():
+        contrast_section(replace(results.comparisons[0], contrasts=contrasts), colors)
+    (axes,) = figures[0].axes
+    drawn = [list(line.get_xdata()) for line in axes.lines]
+    assert [1.0, 2.0] in drawn
+    assert [3.0, 4.0] in drawn
+    labels = [text.get_text() for text in axes.texts[::2]]
+    assert len(set(labels)) == 2
+    assert "every=1000 − none" in labels[0]
+    assert len({line.get_label() for line in legend_lines(colors)}) == 2
+
+
+def test_shortened_names_stay_different():
+    ends, middles = [f"redo:tau=0.1@every={every}" for every in (10, 20)], ["redo:tau=0.1,x", "redo:tau=0.2,x"]
+    assert shortened_apart([*ends, "fire", ends[0]], [12] * 4) == [
+        "redo:…ery=10",
+        "redo:…ery=20",
+        "fire",
+        "redo:…ery=10",
+    ]
+    assert shortened_apart(middles, [5, 5]) == ["1: r…", "2: r…"]
+    assert shortened_apart(["none", "a name too long"], [8, 8]) == ["none", "a name …"]
 
 
 def test_gaps_are_shown_beside_those_of_noise_alone_and_each_event_has_its_own(results):

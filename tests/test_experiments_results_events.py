@@ -77,6 +77,12 @@ def test_a_branchs_area_counts_from_the_branch_on_with_or_without_an_evaluation_
     assert curve.iqm.value.tolist() == [0, 4, 5, 6, 6]
 
 
+def test_an_area_begins_at_step_0_with_the_first_known_value(tmp_path: Path):
+    write_run(tmp_path / "none", steps=4_000, returns={0: 4.0, 2_000: 4.0, 4_000: 8.0})
+    write_run(tmp_path / "fire", method="fire", steps=4_000, returns={2_000: 4.0, 4_000: 8.0})
+    assert [method.runs[0].area for method in only(results_of(tmp_path)).methods] == [5.0, 5.0]
+
+
 def test_the_stability_gap_measures_how_deep_and_how_long_the_return_stays_below(tmp_path: Path):
     back = {0: 0.0, 1_000: 8.0, 2_000: 8.0, 3_000: 8.0, 4_000: 8.0}
     write_run(tmp_path / "a", method="fire", steps=4_000, returns=back, event_steps=(1_000,), seed=0)

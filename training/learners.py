@@ -127,6 +127,8 @@ def read_config(run: Path) -> Config:
         return config_from_json(read_json(path, at_most=CONFIG_BYTES))
     except Damaged as error:
         raise ValueError(f"{run} is not a run: it has no readable config.json ({error})") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _texts(value: Any) -> list[str]:

@@ -6,14 +6,16 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-Words = Annotated[str, Meta(pattern=r"^[\w ./-]{0,60}$")]  # limited, because a run's config is not trusted
+# Limited, because a run's config is not trusted.
+Name = Annotated[str, Meta(pattern=r"^[^\W_][\w ./-]{0,59}$")]
+Words = Annotated[str, Meta(pattern=r"^[\w ./-]{0,60}$")]
 
 
 @dataclass(frozen=True)
 class Metric:
     """The metric of a run. Each learner has one; the run's `config.json` stores it, and analyses read it there."""
 
-    name: Words = "return"  # the number's name in the run's evaluations, such as return, loss or accuracy
+    name: Name = "return"  # the number's name in the run's evaluations, such as return, loss or accuracy
     unit: Words = ""  # such as nats
     better: Literal["higher", "lower"] = "higher"
     form: Literal["number", "percent"] = "number"  # percent: stored as a share from 0 to 1, printed in per cent

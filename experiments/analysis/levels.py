@@ -10,6 +10,7 @@ from fire_rl import envs
 from fire_rl.training.metric import Metric
 
 from .method_results import RunScores
+from .phases import ends_of
 from .records import AFTER_DIVERGENCE, EvaluationRecord, Run
 from .results import Level
 from .scoring import evaluated
@@ -30,10 +31,10 @@ def failing_value(env: str, runs: Sequence[Run], metric: Metric) -> Level | None
 
 
 def continued(runs: Sequence[Run], failing: Level | None) -> list[Run]:
-    """Return the runs; those that diverged have the failing value wherever runs of equal length were evaluated.
+    """Return the runs; those that diverged have the failing value from the divergence to their planned end.
 
-    They have it from the divergence to their planned end. To leave them out would favour methods that diverge often,
-    because only their lucky runs would remain.
+    They have it wherever runs of equal length were evaluated, and at the ends of phases. To leave them out would favour
+    methods that diverge often, because only their lucky runs would remain.
     """
     if failing is None:
         return list(runs)
@@ -48,6 +49,7 @@ def _continued(run: Run, failing: float, others: Sequence[Run]) -> Run:
         return run
     place = run.diverged.steps
     steps = {place} | {each.step for other in others for each in other.evaluations if each.step >= place}
+    steps |= {end for end in ends_of(run) if end >= place}
     if max(steps) < run.steps:
         steps.add(run.steps)
     before = [evaluation for evaluation in run.evaluations if evaluation.step <= place]

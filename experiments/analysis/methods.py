@@ -211,9 +211,10 @@ def _stability_gap(found: Sequence[tuple[RunScores, Sequence[Gap]]], resampling:
 
 
 def _occurred(run: Run) -> int:
-    """Return the number of a run's events and of beginnings of phases without an event."""
+    """Return the number of a run's events and of beginnings of phases without an event, up to where it is."""
     events = own_events(run)
-    return len(events) + len(own_boundaries(run) - {event.step for event in events})
+    begun = {step for step in own_boundaries(run) if step <= run.reached}
+    return len(events) + len(begun - {event.step for event in events})
 
 
 def _no_gap(runs: Sequence[RunScores]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
+from fire_rl.agents.limits import check_limits
 from fire_rl.fire.methods import METHODS
 from fire_rl.training.config import Settings
 from fire_rl.training.durable import Damaged
@@ -27,7 +28,7 @@ from fire_rl.training.lines import (
     TrainLine,
     read_metrics,
 )
-from fire_rl.training.metric import RETURN, Metric, Words
+from fire_rl.training.metric import RETURN, Metric, Name
 from fire_rl.training.policy import split_run
 from fire_rl.training.settings import DriverSettings, flag, names_with
 
@@ -146,7 +147,7 @@ class _Described(Struct, frozen=True):
     processor: str | None = None
     gpu: str | None = None
     metric: Metric = RETURN
-    progress: Words = "environment_steps"
+    progress: Name = "environment_steps"
 
 
 class _Named(Struct, frozen=True):
@@ -225,6 +226,11 @@ def _check(folder: Path, settings: DriverSettings) -> None:
     for name in ("steps", "num_envs", "action_repeat"):
         if not 1 <= getattr(settings, name, 1) <= MOST:
             raise ValueError(f"{folder / 'config.json'} has {flag(name)} {getattr(settings, name)!s:.40}")
+    try:
+        check_limits(settings)
+        _ = settings.phase_starts  # not possible for every value of the settings
+    except ValueError as error:
+        raise ValueError(f"{folder / 'config.json'}: {error}") from error
 
 
 def _branch(folder: Path, source: str | None, settings: DriverSettings) -> Branch | None:

@@ -100,7 +100,10 @@ def _jumps(run: Run) -> set[int]:
 
 
 def own_part(run: Run, steps: Array, values: Array) -> tuple[Array, Array]:
-    """Return the points from the branch on, with the value after an event there; all points if the run is no branch."""
+    """Return the points from the branch on, with the value after an event there; from step 0 if the run is no branch.
+
+    If no value is known at this step, the first one counts from there, so that all areas are over the same steps.
+    """
     return lines.own_part(steps, values, run.branch.step if run.branch else 0)
 
 
@@ -126,18 +129,21 @@ def gaps_of(run: Run) -> Iterator[Gap]:
 
     If a method acts again before the next evaluation, the recovery cannot be seen, so there is no gap. The beginning of
     a phase of data counts as an event for every method; its gap ends at the beginning of the next phase, or at the
-    method's next event that was evaluated.
+    method's next event that was evaluated. After a divergence no phase begins.
     """
-    evaluations, begins, jumps = _finite(run), own_boundaries(run), _jumps(run)
+    evaluations, begins = _finite(run), own_boundaries(run)
+    evaluated_after = {each.step for each in evaluations if each.occasion == AFTER}
     first = {each.step: place for place, each in reversed(list(enumerate(evaluations)))}
     acted = Counter(event.step for event in run.events)
     events = acted.keys() | {e.step for e in evaluations if e.occasion == BEFORE}
     for index, before in enumerate(evaluations):
+        if before.occasion == AFTER_DIVERGENCE:
+            break
         at_boundary = before.step in begins and first[before.step] == index
         if not at_boundary and (before.occasion != BEFORE or (run.branch and before.step < run.branch.step)):
             continue
         again = acted[before.step] > 1 and not at_boundary
-        steps = begins | (jumps if at_boundary else events)
+        steps = begins | (evaluated_after if at_boundary else events)
         following = before.step if again else min((step for step in steps if step > before.step), default=np.inf)
         later = [  # up to the evaluation just before the next event, or the first one at the next phase's beginning
             e for place, e in enumerate(evaluations[index + 1 :], start=index + 1)
@@ -146,7 +152,8 @@ def gaps_of(run: Run) -> Iterator[Gap]:
         ]  # fmt: skip
         if any(each.step > before.step + run.rhythm.unit for each in later):
             gap = _gap(run, before, later, at_boundary)
-            yield replace(gap, cut=not np.isfinite(gap.duration) and np.isfinite(following))
+            ended = np.isfinite(following) and later[-1].occasion != AFTER_DIVERGENCE
+            yield replace(gap, cut=ended and not np.isfinite(gap.duration))
 
 
 def gap_without_event(run: Run) -> Gap | None:

@@ -13,7 +13,7 @@ from fire_rl.training.metric import Metric
 from ..analysis.axis import AxisCurve, OverAxis, over_axes
 from ..analysis.results import Compared, Results
 from . import wording
-from .drawing import COLUMNS, PAPER, PIXEL, WIDTH, Look, Looks, canvas, legend_line, page_image, printed_in, shortened
+from .drawing import COLUMNS, PAPER, PIXEL, WIDTH, Look, Looks, canvas, legend_lines, page_image, printed_in, shortened
 from .sections import Chapter, Illustration, Section, Table, TableRow, columns_in_words, ways
 
 SCORES = ("final", "area")
@@ -142,7 +142,7 @@ def draw_axis_paper(found: Sequence[OverAxis], looks: Looks, width: str) -> Figu
         if not alone:
             axes.set_title(shortened(over.where, 48), loc="left")
     shown = [curve.method for over in found for curve in over.curves if any(any(curve.scores(s)) for s in SCORES)]
-    handles = [legend_line(looks[name], name) for name in dict.fromkeys(shown)]
+    handles = legend_lines({name: looks[name] for name in shown})
     longest = max((len(str(handle.get_label())) for handle in handles), default=0)
     columns = max(1, min(len(handles), int(inches / (0.65 + 0.06 * longest))))
     figure.legend(handles=handles, ncols=columns, loc="outside upper left", frameon=False, borderpad=0.1)

@@ -7,7 +7,7 @@ from fire_rl.training.metric import Metric
 from ..analysis.results import Compared, Contrast, Together, TrunkCounts
 from ..analysis.statistics import SETTLING_RUNS, Interval
 from . import wording
-from .drawing import LONGEST_NAME, Looks, shortened
+from .drawing import LONGEST_NAME, Looks, shortened_apart
 from .findings import p_value
 from .sections import Section, Table, TableRow, columns_in_words, rows_figure, ways
 
@@ -17,10 +17,10 @@ def contrast_section(compared: Compared, looks: Looks) -> Section | None:
     contrasts, metric = compared.contrasts, compared.metric
     if not contrasts:
         return None
-    pairs, used = [_pair(contrast) for contrast in contrasts], [looks[contrast.method] for contrast in contrasts]
+    pairs, used = _pairs(contrasts), [looks[contrast.method] for contrast in contrasts]
     minus, over = [" − ".join(pair) for pair in pairs], [" over ".join(pair) for pair in pairs]
     better = wording.by_direction(metric, "right", "left")
-    dots = {name: contrast.trunk_differences for name, contrast in zip(minus, contrasts, strict=True)}
+    dots = [contrast.trunk_differences for contrast in contrasts]
     figures = (
         rows_figure(
             zip(minus, used, [c.final.iqm for c in contrasts], strict=True), f"Difference of final {metric.name}, IQM",
@@ -114,8 +114,10 @@ def _trunks(counts: TrunkCounts | None) -> str:
     return f"{counts.better} of {counts.share.n}{ties}, {wording.percent(counts.share)}"
 
 
-def _pair(contrast: Contrast) -> tuple[str, str]:
-    """Return both names, shortened so that a figure has room for both."""
+def _pairs(contrasts: Sequence[Contrast]) -> list[tuple[str, str]]:
+    """Return both names of each pair, shortened so that a figure has room for both."""
     room = LONGEST_NAME - 3
-    against = shortened(contrast.against, max(room // 2, room - len(contrast.method)))
-    return shortened(contrast.method, room - len(against)), against
+    rooms = [max(room // 2, room - len(contrast.method)) for contrast in contrasts]
+    against = shortened_apart([contrast.against for contrast in contrasts], rooms)
+    left = [room - len(name) for name in against]
+    return list(zip(shortened_apart([contrast.method for contrast in contrasts], left), against, strict=True))

@@ -142,11 +142,16 @@ def _draw_trunk(axes: Any, compared: Compared, aggregate: str) -> None:
     """Draw the trunks' curve up to the branch; at the branch itself, only the value before an event."""
     if compared.trunk is None or compared.branch_step is None:
         return
-    changed = any(compared.branch_step in run.before for run in compared.drawn.get(compared.trunk, ()))
+    changed = _trunk_is_changed(compared)
     steps, value, low, high = _points(compared, compared.trunk, aggregate, -math.inf, compared.branch_step)
     kept = slice(None, -1 if changed and steps.size and steps[-1] == compared.branch_step else None)
     axes.fill_between(steps[kept], low[kept], high[kept], color=TRUNK, alpha=0.18, linewidth=0, zorder=3)
     axes.plot(steps[kept], value[kept], color=TRUNK, linewidth=1.9, zorder=3.5)
+
+
+def _trunk_is_changed(compared: Compared) -> bool:
+    """Whether the method whose curve shows the trunks has an event at the branch."""
+    return any(compared.branch_step in run.before for run in compared.drawn.get(compared.trunk or "", ()))
 
 
 def _points(compared: Compared, name: str, aggregate: str, first: float, last: float) -> tuple[Array, ...]:
@@ -167,7 +172,7 @@ def _points(compared: Compared, name: str, aggregate: str, first: float, last: f
 
 
 def _draw_run(axes: Any, compared: Compared, name: str, run: RunScores, look: Look, alpha: float) -> None:
-    """Draw one run's evaluations; runs that are not counted are dotted."""
+    """Draw one run's evaluations, thinned except at events; runs that are not counted are dotted."""
     before = [(step, value, 0) for step, value in run.before.items()]
     after = [(step, value, 1) for step, value in zip(run.steps.tolist(), run.values.tolist(), strict=True)]
     points = np.array(sorted([*before, *after], key=lambda point: (point[0], point[2])), dtype=float).reshape(-1, 3)
@@ -181,7 +186,8 @@ def _draw_run(axes: Any, compared: Compared, name: str, run: RunScores, look: Lo
         place = run.run.diverged.steps, run.values[-1]
         axes.plot(*place, color=look.color, marker="x", markersize=6, markeredgewidth=1.6, linestyle="none", zorder=4.6)
     for piece, color in pieces:
-        shown = piece[thinned(len(piece))]
+        at_events = np.flatnonzero(np.isin(piece[:, 0], list(run.before)))[: 2 * FEW_POINTS]  # before and after
+        shown = piece[np.union1d(thinned(len(piece)), at_events)]
         axes.plot(
             shown[:, 0], shown[:, 1], color=color, linewidth=0.7, alpha=alpha, markersize=2.6, markeredgewidth=0,
             marker="." if len(shown) <= FEW_POINTS else None, linestyle="-" if run.counted else ":", zorder=2,
@@ -219,13 +225,17 @@ def draw_measure(
     compared: Compared, curves: Mapping[str, MeasureCurve], looks: Looks, title: str, logarithmic: bool,
     metric: Metric | None = None,
 ) -> Figure:  # fmt: skip
-    """Draw the mean of each method's runs and their range; up to the branch, those of the trunks in grey."""
+    """Draw the mean of each method's runs and their range; up to the branch, those of the trunks in grey.
+
+    Measures are taken before an event. Values of a metric, if one is given, are those after it.
+    """
     figure, (axes,) = canvas(300, 205)
     mark_branch(axes, compared.branch_step)
     first = _own_start(compared) if compared.trunk in curves else -math.inf
     parts = [(curve, looks[name].color, looks[name].dashes, first, math.inf) for name, curve in curves.items()]
     if compared.trunk is not None and math.isfinite(first):
-        parts.insert(0, (curves[compared.trunk], TRUNK, "-", -math.inf, first))
+        end = math.nextafter(first, -math.inf) if metric is not None and _trunk_is_changed(compared) else first
+        parts.insert(0, (curves[compared.trunk], TRUNK, "-", -math.inf, end))
     for curve, color, dashes, first, last in parts:
         part = np.flatnonzero((curve.steps >= first) & (curve.steps <= last))
         part = part[thinned(part.size)]

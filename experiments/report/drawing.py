@@ -12,7 +12,7 @@ import io
 import re
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -148,12 +148,16 @@ def plain(axes: Any) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def legend_line(look: Look, name: str) -> Line2D:
-    """Return the line of a method for a legend."""
-    return Line2D(
-        [], [], color=look.color, linewidth=1.5, linestyle=look.dashes, marker=look.marker, markersize=4.6,
-        markeredgecolor=PAPER, markeredgewidth=0.6, label=shortened(name),
-    )  # fmt: skip
+def legend_lines(looks: Looks) -> list[Line2D]:
+    """Return the lines of methods for a legend."""
+    labels = shortened_apart(list(looks), [LONGEST_NAME] * len(looks))
+    return [
+        Line2D(
+            [], [], color=look.color, linewidth=1.5, linestyle=look.dashes, marker=look.marker, markersize=4.6,
+            markeredgecolor=PAPER, markeredgewidth=0.6, label=label,
+        )
+        for look, label in zip(looks.values(), labels, strict=True)
+    ]  # fmt: skip
 
 
 def over_steps(axes: Any) -> None:
@@ -179,6 +183,32 @@ def shortened(name: str, longest: int = LONGEST_NAME) -> str:
     """Return a name for a figure: on one line, without its end if it is long."""
     line = " ".join(name.split())
     return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def shortened_apart(names: Sequence[str], longest: Sequence[int]) -> list[str]:
+    """Return names for one figure, each with its own greatest length, so that different names stay different.
+
+    Names that would look alike are shortened in the middle, and numbered if that does not suffice.
+    """
+    labels = list(map(shortened, names, longest))
+    for cut in (_without_middle, _numbered):
+        meant = {label: {name for name, own in zip(names, labels, strict=True) if own == label} for label in labels}
+        labels = [
+            label if len(meant[label]) == 1 else cut(name, most, 1 + list(dict.fromkeys(names)).index(name))
+            for name, label, most in zip(names, labels, longest, strict=True)
+        ]
+    return labels
+
+
+def _without_middle(name: str, longest: int, _: int) -> str:
+    line = " ".join(name.split())
+    end = longest // 2
+    return line if len(line) <= longest else f"{line[: longest - 1 - end]}…{line[-end:]}"
+
+
+def _numbered(name: str, longest: int, number: int) -> str:
+    mark = f"{number}: "
+    return mark + shortened(name, longest - len(mark))
 
 
 def page_image(figure: Figure, alt: str, colors: Iterable[Look]) -> PageImage:

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from ..analysis.results import Across, Compared
 from .curve_figures import draw_method_panel, draw_panel, limits_of, runs_each
-from .drawing import COLUMNS, INK, MUTED, PIXEL, TRUNK, Looks, canvas, legend_line, plain, shortened
+from .drawing import COLUMNS, INK, MUTED, PIXEL, TRUNK, Looks, canvas, legend_lines, plain, shortened, shortened_apart
 
 MOST_BESIDE = 6  # methods in one row
 
@@ -64,6 +64,7 @@ def _one_environment(compared: Compared, looks: Looks, sheet: Sheet) -> Figure:
     room = max(8, (110 if sheet.for_papers else 112) // columns)  # letters of a small panel's title
     between = "\n" if any(len(f"{name}, n = {compared.curves[name].iqm.n}") > room for name in names) else ", "
     limits, first = limits_of(compared), None
+    short = shortened_apart(names, [room] * len(names))
     for index, name in enumerate(names if rows else ()):
         axes = figure.add_subplot(grid[1 + index // columns, index % columns], sharey=first)
         first = first or axes
@@ -71,7 +72,7 @@ def _one_environment(compared: Compared, looks: Looks, sheet: Sheet) -> Figure:
         draw_method_panel(axes, compared, name, looks, limits)
         axes.locator_params(axis="x", nbins=3)
         axes.tick_params(labelleft=index % columns == 0)
-        title = f"{shortened(name, room)}{between}n = {compared.curves[name].iqm.n}"
+        title = f"{short[index]}{between}n = {compared.curves[name].iqm.n}"
         axes.set_title(title, loc="left", color=looks[name].color, fontsize=7.5 if sheet.for_papers else 8.6)
     handles, legend_columns = _legend([compared], {name: looks[name] for name in names}, sheet)
     main.legend(
@@ -173,7 +174,7 @@ def _name_branch(axes: Any, compared: Compared) -> None:
 
 def _legend(panels: Sequence[Compared], looks: Looks, sheet: Sheet) -> tuple[list[Line2D], int]:
     """Return the legend's lines and the number of columns that fit."""
-    handles = [legend_line(look, name) for name, look in looks.items()]
+    handles = legend_lines(looks)
     if any(compared.trunk for compared in panels):
         handles.append(Line2D([], [], color=TRUNK, linewidth=1.9, label="trunks, shared"))
     lengths = [len(str(handle.get_label())) for handle in handles] or [0]

@@ -119,7 +119,7 @@ def gap_section(comparison: Comparison, looks: Looks) -> Section | None:
     figure = rows_figure(
         zip(names, shown, [gap.depth for gap in gaps], strict=True), "Depth of the stability gap",
         f"{metric.words} {wording.by_direction(metric, 'lost', 'gained')}", metric,
-        dict(zip(names, depths, strict=True)),
+        depths,
     )  # fmt: skip
     notes = (
         *ways((gap.depth for gap in gaps), f"Depth and share of the {metric.name} before"),

@@ -13,7 +13,7 @@ from fire_rl.training.metric import Metric
 
 from ..analysis.method_results import Profile
 from ..analysis.statistics import Interval
-from .drawing import GRID, INK, MUTED, PAPER, WIDTH, Look, Looks, canvas, printed_in, shortened
+from .drawing import GRID, INK, MUTED, PAPER, WIDTH, Look, Looks, canvas, printed_in, shortened_apart
 from .wording import by_direction
 
 ROW = 40  # pixels
@@ -44,8 +44,9 @@ def draw_rows(
     if line is not None:
         axes.axvline(line, color=MUTED, linewidth=1, zorder=1)
     axes.set_xlim(*(limits or _limits(rows, line, least)))
-    for place, row in enumerate(rows):
-        _draw_row(axes, place, row)
+    labels = shortened_apart([row.label for row in rows], [max(LONGEST_ROW - len(row.said), 12) for row in rows])
+    for place, (row, label) in enumerate(zip(rows, labels, strict=True)):
+        _draw_row(axes, place, row, label)
     axes.set_ylim(len(rows) - 0.45, -0.62)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
@@ -88,12 +89,11 @@ def _limits(rows: Sequence[Row], line: float | None, least: float) -> tuple[floa
     return low - room, high + room
 
 
-def _draw_row(axes: Any, place: int, row: Row) -> None:
+def _draw_row(axes: Any, place: int, row: Row, label: str) -> None:
     interval, color = row.interval, row.look.color
     box = {"facecolor": PAPER, "edgecolor": "none", "pad": 1}
     texts: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "bbox": box, "zorder": 2}
-    room = LONGEST_ROW - len(row.said)
-    axes.text(0, place - 0.34, shortened(row.label, max(room, 12)), ha="left", color=INK, **texts)
+    axes.text(0, place - 0.34, label, ha="left", color=INK, **texts)
     axes.text(1, place - 0.34, row.said, ha="right", color=MUTED, fontsize=8, **texts)
     left, right = axes.get_xlim()
     if interval.bounded:

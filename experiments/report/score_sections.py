@@ -129,7 +129,7 @@ def figure_and_table(
 ) -> tuple[Illustration, Table]:  # fmt: skip
     """Return the figure and the table of a score for each method in `found`; `runs` are drawn as dots."""
     metric, rows = compared.metric, [(name, looks[name], each.iqm) for name, each in found.items()]
-    figure = rows_figure(rows, f"{title}, IQM", xlabel, metric, runs, line=line)
+    figure = rows_figure(rows, f"{title}, IQM", xlabel, metric, [runs.get(name, ()) for name in found], line=line)
     return figure, _table(title + metric.words.removeprefix(metric.name), compared, found, metric)
 
 

@@ -84,15 +84,17 @@ class Report:
 
 def rows_figure(
     found: Iterable[tuple[str, Look, Interval]], title: str, xlabel: str, metric: Metric | None = None,
-    runs: Mapping[str, Sequence[float]] | None = None, difference: bool = False, most: int = 4,
+    runs: Sequence[Sequence[float]] = (), difference: bool = False, most: int = 4,
     line: float | None = None, limits: tuple[float, float] | None = None,
 ) -> Illustration:  # fmt: skip
-    """Return a figure with a row for each interval, all with equally many decimals; `runs` by label are drawn below."""
+    """Return a figure with a row for each interval, all with equally many decimals; `runs` are drawn below the row."""
     labels, looks, intervals = zip(*found, strict=True)
     said = columns_in_words([[interval] for interval in intervals], metric, difference, most)
     rows = [
-        Row(label, look, interval, text, (runs or {}).get(label, ()))
-        for label, look, interval, (text,) in zip(labels, looks, intervals, said, strict=True)
+        Row(label, look, interval, text, own)
+        for label, look, interval, (text,), own in zip(
+            labels, looks, intervals, said, runs or [()] * len(labels), strict=True
+        )
     ]
     return illustrated(rows, title, xlabel, metric, line, limits)
 
