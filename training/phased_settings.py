@@ -113,13 +113,16 @@ class PhasedSettings(DriverSettings, ABC):
         return sum(self.lengths)
 
     def check(self) -> None:
-        """Raise ValueError if a value is not allowed, or if the run would be longer than all phases."""
-        total = self.total
+        """Raise ValueError if a value is not allowed."""
         if not self.steps:
-            replace(self, steps=total).check()
+            replace(self, steps=self.total).check()
             return
         super().check()
-        if self.steps > total:
+
+    def check_together(self) -> None:
+        """Raise ValueError if two settings do not fit together, or if the run would be longer than all phases."""
+        super().check_together()
+        if self.steps > (total := self.total):
             raise ValueError(f"--steps {self.steps} given; allowed are at most {total:,}, the updates of all phases")
 
     def schedule_at(self) -> Schedule:
