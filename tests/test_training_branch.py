@@ -110,6 +110,18 @@ def test_a_branch_resumes_without_acting_again(trunk: Path, tmp_path: Path):
     assert differences(folder, whole) == []
 
 
+def test_a_branch_of_the_newest_checkpoint_keeps_its_step(trunk: Path, tmp_path: Path):
+    """Otherwise a newer checkpoint of a trunk that still runs would be taken, or the trunk's planned end."""
+    copy, folder = tmp_path / "trunk", tmp_path / "branch"
+    shutil.copytree(trunk, copy)
+    shutil.rmtree(folder_of(copy, 400))
+    said = quietly("--branch-from", str(copy), "--reinit", "none", "--run-dir", str(folder))
+    assert "mean of the" in said or "the scheduled evaluation" in said, "the branch has a final return"
+    config = read_json(folder / "config.json")
+    assert config["branch_from"] == f"{copy}@360"
+    assert f"--branch-from {copy}@360" in config["repeat"]
+
+
 def events_of(run: Path) -> list[tuple[int, int]]:
     """Return the steps and updates of its events."""
     lines = [line for line in read_lines(run / "metrics.jsonl") if line["kind"] == "event"]

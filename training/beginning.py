@@ -4,7 +4,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -99,9 +99,12 @@ def refuse_other_settings(folder: Path, config: Config, step: int) -> None:
         )
 
 
-def branched_config(request: Request, source: str) -> Config:
-    """Return the settings of a branch: its trunk's, overridden by those given explicitly, and with an event of the
-    method at the branch point."""
+def branched(request: Request, source: str) -> Request:
+    """Return the request with the settings of the branch: its trunk's, overridden by those given explicitly, and with
+    an event of the method at the branch point.
+
+    It names the step, because a trunk that is still running may soon have a newer checkpoint.
+    """
     trunk, step = branch_point(source)
     refuse_links(trunk)
     config = read_config(trunk)
@@ -128,7 +131,7 @@ def branched_config(request: Request, source: str) -> Config:
     branch = branch.altered(reinit_from=given.get("reinit_from", counts_from))
     if step >= branch.run.steps:
         raise ValueError(f"a branch at step {step} of {branch.run.steps} would end at once: give a longer --steps")
-    return branch
+    return replace(request, config=branch, branch_from=f"{trunk}@{step}")
 
 
 def refuse_other_than_trunk(config: Config, given: Mapping[str, Any], step: int) -> None:

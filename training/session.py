@@ -13,7 +13,7 @@ from .beginning import (
     STARTING,
     Request,
     begin,
-    branched_config,
+    branched,
     check_vacant,
     claimed_machine,
     clear,
@@ -69,8 +69,9 @@ def carry_out(request: Request, on_evaluation: Callable[[int, float], object] | 
 
 def start(request: Request, watch: Callable[[int, float], object]) -> Result:
     """Begin a new run or a branch, and train it. If it cannot begin, none of its files are left."""
-    config = request.config if request.branch_from is None else branched_config(request, request.branch_from)
-    config = config.resolved()
+    if request.branch_from is not None:
+        request = branched(request, request.branch_from)
+    config = request.config.resolved()
     folder = request.run_dir or default_folder(config)
     with claimed(folder):
         with writable(folder):
