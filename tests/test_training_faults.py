@@ -37,6 +37,20 @@ def test_a_restart_that_is_asked_for_trains_again_from_the_start(whole: Path, co
     assert differences(whole, copy) == []
 
 
+def test_an_evaluation_before_two_events_of_one_decision_is_not_repeated_on_resuming(tmp_path: Path):
+    """Update 40 belongs to the decision that ends at step 200, where a second event and a checkpoint are."""
+    folder, parts = tmp_path / "whole", tmp_path / "parts"
+    schedule = ["--reinit", "fire", "--reinit-every", "20", "--reinit-at", "200", "--checkpoint-at", "200"]
+    train(*TINY, *schedule, "--run-dir", str(folder))
+    events = [line for line in read_lines(folder / "metrics.jsonl") if line["kind"] == "event"]
+    assert [(event["environment_steps"], event["updates"]) for event in events[:3]] == [(119, 20), (199, 40), (200, 40)]
+    shutil.copytree(folder, parts)
+    for step in [step for step in steps_of(parts) if step > 200]:
+        shutil.rmtree(folder_of(parts, step))
+    train("--resume", str(parts))
+    assert differences(folder, parts) == []
+
+
 def test_a_metrics_file_cut_in_the_middle_of_a_line_is_continued(copy: Path):
     path = copy / "metrics.jsonl"
     content = path.read_bytes()

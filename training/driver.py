@@ -54,7 +54,6 @@ class Driver:
         self.on_evaluation: Callable[[int, float], object] = lambda step, value: None
         self.stopped_by_callback = False
         self._phase_starts = frozenset(config.run.phase_starts)
-        self._looked_before: int | None = None  # the boundary of the last evaluation made just before an event
         self.reporter: Reporter
 
     @property
@@ -198,9 +197,9 @@ class Driver:
         if not position.updates:
             self.reporter.say(f"{self._method} acts before the first update: nothing has been learned yet")
         evaluated = self._since_event(position) >= self.settings.eval_every or self._phase_begins
-        if evaluated or (self._evaluation_follows() and self._looked_before != self.progress.handled_steps):
+        if evaluated or (self._evaluation_follows() and not self.progress.looked_before):
             self._evaluate(BEFORE)
-            self._looked_before = self.progress.handled_steps
+            self.progress.looked_before = True
         event = self.manager.act(position, self._losses() if method.needs_loss else None)
         place = {"updates": position.updates, self.settings.progress: position.progress}
         self.reporter.write("event", event.to_json() | {"position": place, "cause": cause})
