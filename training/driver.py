@@ -141,7 +141,7 @@ class Driver:
             self.reporter.write_training(self._means())
             self.sums, progress.summed_updates = {}, 0
         due_now = not last and self._due(before)
-        begins = not last and self._phase_begins
+        begins = not last and self._phase_begins and before.progress != now.progress
         trigger = self.manager.triggered(self._measure(begins), now)
         evaluated = False
         try:
