@@ -138,6 +138,8 @@ class Reinforcement(Work):
             following, rewards, terminated, truncated, infos = self.environment.step(self.to_environment(actions))
         true_next = envs.next_observations(following, infos)
         require_numbers("observation", true_next)
+        if true_next is not following:  # an episode ended, so that `following` has the first observation of the next
+            require_numbers("observation", following)
         require_numbers("reward", rewards)
         learned = np.sign(rewards) if self.clipped else rewards
         self.replay.add(observations, actions, learned, true_next, terminated, truncated)
