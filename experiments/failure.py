@@ -62,7 +62,7 @@ def note_failure(run: Path, code: int) -> Failure:
 def read_failure(run: Path) -> Failure | None:
     """Return the recorded failure of a run, or None. Raise Damaged if the file is not a record of a failure."""
     path = failure_path(run)
-    return read_json(path, Failure) if path.exists() else None
+    return read_json(path, Failure) if os.path.lexists(path) else None
 
 
 def forget_failure(run: Path) -> None:

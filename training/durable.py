@@ -1,5 +1,6 @@
 """Write files so that a crash leaves them whole or absent, and read only regular files of a limited size."""
 
+import errno
 import os
 import stat
 import tempfile
@@ -79,7 +80,7 @@ def open_regular(path: Path) -> BinaryIO:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
-        link = path.is_symlink() if isinstance(error, OSError) else False
+        link = getattr(error, "errno", None) == errno.ELOOP and path.is_symlink()
         reason = _of_link(path) if link else getattr(error, "strerror", None) or error
         raise Damaged(f"{path}: {reason}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -122,7 +122,7 @@ def claimed(folder: Path) -> Iterator[None]:
         str(folder).encode()
     except UnicodeEncodeError:
         raise ValueError(f"{str(folder)!a} cannot be a folder here: its name is not UTF-8") from None
-    was_locked_before = (folder / "lock").exists()
+    was_locked_before = os.path.lexists(folder / "lock")
     made, lock = _made_and_locked(folder)
     try:
         yield

@@ -9,6 +9,7 @@ from typing import Literal
 from fire_rl.data.phases import batches_of
 from fire_rl.fire import At, Either, Every, Position, Schedule
 
+from .folder import is_folder
 from .settings import DriverSettings, setting
 
 
@@ -98,7 +99,7 @@ class PhasedSettings(DriverSettings, ABC):
     def data_folder(self) -> Path | None:
         """The folder of --data-dir; ValueError in one line if it does not exist."""
         folder = None if self.data_dir is None else Path(self.data_dir)
-        if folder is not None and not folder.is_dir():
+        if folder is not None and not is_folder(folder):
             raise ValueError(f"--data-dir {self.data_dir} given; there is no such folder")
         return folder
 
