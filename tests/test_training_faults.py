@@ -204,6 +204,9 @@ def test_an_environment_whose_class_is_in_another_file_is_not_imported_either(
     assert {path.name for path in (folder / "source").iterdir()} == {"inner_world.py", "outer_world.py"}
     inner.write_text(inner.read_text() + "\n")
     assert f"{inner} has changed" in train("--resume", str(folder), "--trust", str(folder), code=2)
+    branch = ("--branch-from", f"{folder}@330", "--reinit", "fire", "--run-dir", str(tmp_path / "branch"))
+    assert f"{inner} has changed" in train(*branch, "--trust", str(folder), code=2)
+    assert not (tmp_path / "branch").exists()
     with pytest.raises(ValueError, match="has changed"):
         load_policy(folder, trust=True)
 

@@ -34,6 +34,7 @@ from .folder import is_run, refuse_links
 from .learners import build, read_config
 from .made_with import made_with
 from .memory import keep_large_blocks, only_new_objects_collected
+from .policy import split_run
 from .restoring import restore, restore_newest, say_what_changed
 from .result import Result
 from .settings import names_with
@@ -80,6 +81,8 @@ def start(request: Request, watch: Callable[[int, float], object]) -> Result:
             config, notes = with_threads(config)
             with tracked(config) as tracking:
                 work, made = build(config), made_with(config)
+                if request.branch_from is not None:
+                    refuse_changed_sources(split_run(request.branch_from)[0], config, evaluated=True)
                 driver, step = Driver(folder, config, work, made), None
                 again = command_again(config, request.branch_from, request.given, request.trust)
                 notes.append(f"repeat it with  {again}")
