@@ -81,6 +81,10 @@ class Lines:
         self._file.close()
 
 
+class InUse(ValueError):
+    """Another process has locked the folder."""
+
+
 class FolderLock:
     """A lock that keeps a second process out of a run's folder; it is released when the owner's process ends."""
 
@@ -98,7 +102,7 @@ class FolderLock:
                 return
             except Timeout as error:
                 if path.exists():
-                    raise ValueError(f"{folder} is in use by another process: wait for it or stop it") from error
+                    raise InUse(f"{folder} is in use by another process: wait for it or stop it") from error
                 # The owner has removed the folder and the lock in the meantime: try again.
             except OSError as error:
                 if error.errno in NO_FLOCK:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from fire_rl.training.checkpoint import read_manifest
-from fire_rl.training.files import METRICS, FolderLock
+from fire_rl.training.files import METRICS, FolderLock, InUse
 from fire_rl.training.folder import is_run
 from fire_rl.training.lines import Divergence, EvaluationLine, TrainLine
 
@@ -78,8 +78,10 @@ def in_use(job: Job) -> bool:
         return False
     try:
         FolderLock(job.folder).release()
-    except ValueError:
+    except InUse:
         return True
+    except ValueError:  # it cannot be locked at all, which the run itself says in one line when it is started
+        return False
     return False
 
 
