@@ -53,6 +53,18 @@ def test_a_full_disk_ends_a_run_in_one_line_and_it_can_be_resumed(
     assert differences(whole, folder) == []
 
 
+@pytest.mark.parametrize("verb", ["add_scalar", "add_histogram"])
+def test_a_full_disk_that_tensorboard_finds_ends_a_run_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+):
+    def full(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(f"torch.utils.tensorboard.SummaryWriter.{verb}", full)
+    arguments = [*TINY, "--steps", "120", "--reinit", "fire", "--reinit-at", "110", "--run-dir", str(tmp_path / "run")]
+    assert f"{tmp_path / 'run'}: No space left on device" in last_line(train(*arguments, code=1))
+
+
 def begun(folder: Path, *arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
     """Start a run in a process of its own, and wait until it has written some metrics."""
     command = [sys.executable, "train_sac.py", *arguments, "--run-dir", str(folder)]

@@ -82,7 +82,7 @@ class Driver:
                     self._boundary(last=True)
             except OSError as error:
                 name = os.fsdecode(error.filename or "")
-                if self.folder not in Path(name).parents:
+                if not name or self.folder not in (Path(name), *Path(name).parents):
                     raise  # not a file of the run; the error may come from the environment
                 raise NotSaved(f"{name}: {error.strerror}") from error
             except Diverged as error:
