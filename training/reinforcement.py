@@ -90,7 +90,7 @@ class Reinforcement(Work):
         if isinstance(self.ratio, AdaptiveRatio) and all(network.target is None for network in self.networks()):
             raise ValueError("--replay-ratio adaptive follows the network that has a target; this agent has none")
         self.segments: tuple[Segment, ...] = ()
-        self._few_said = False
+        self._few_said = self._unfinished_said = False
         self.rank_examples: dict[str, int] = {}  # by network
         if settings.measure_every and hasattr(self.agent, "runs"):
             wanted, batch_size = wanted_examples(self.networks()), config.agent.batch_size
@@ -278,12 +278,18 @@ class Reinforcement(Work):
             require_numbers("observation", observations)
             return self.act(observations)
 
-        returns, lengths = self.evaluation.run(act, self.calls)
+        returns, lengths = self.evaluation.run(act, self.calls, self._say_unfinished)
         mean = float(returns.mean())
         lengths = lengths * self.settings.action_repeat
         values = {"return": mean, "returns": returns.tolist(), "lengths": lengths.tolist()}
         score = envs.normalised_score(self.settings.env, mean)
         return values if score is None else values | {"score": score}
+
+    def _say_unfinished(self) -> None:
+        if not self._unfinished_said:
+            self._unfinished_said = True
+            steps = self.settings.eval_steps
+            self.host.say(f"no episode ended within --eval-steps {steps}: the returns are those of unfinished episodes")
 
     def show(self, folder: Path, occasion: str) -> None:
         """Film the evaluation's first episode."""
