@@ -268,7 +268,7 @@ class Driver:
         self.progress.last_evaluation = value
         self.reporter.show()
         self.reporter.draw_curve()
-        self.work.show(self.folder, occasion)
+        self.work.show(self.folder, occasion, self._stopping)
         if occasion == SCHEDULED and self.on_evaluation(self.work.steps, value):
             self.stopped_by_callback = True
 

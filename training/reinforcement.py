@@ -291,11 +291,22 @@ class Reinforcement(Work):
             steps = self.settings.eval_steps
             self.host.say(f"no episode ended within --eval-steps {steps}: the returns are those of unfinished episodes")
 
-    def show(self, folder: Path, occasion: str) -> None:
-        """Film the evaluation's first episode."""
-        if (film := self.film) is not None:
-            path, act = evaluation_video(folder, self.steps, occasion), self.evaluation.explored(self.act)
-            self.host.attempt(path.name, lambda: film.record(act, self.evaluation.seeds[0], path))
+    def show(self, folder: Path, occasion: str, stopping: Callable[[], bool]) -> None:
+        """Film the evaluation's first episode; the film is given up if the run is asked to stop."""
+        if (film := self.film) is None:
+            return
+        path = evaluation_video(folder, self.steps, occasion)
+
+        def act(observations: np.ndarray) -> np.ndarray:
+            if stopping():
+                raise InterruptedError("the run was asked to stop")
+            return self.act(observations)
+
+        def record() -> None:
+            with self.calls.between(self.evaluation.explored(act)) as acting:
+                film.record(acting, self.evaluation.seeds[0], path)
+
+        self.host.attempt(path.name, record)
 
     # State
 
