@@ -12,10 +12,11 @@ from typing import BinaryIO
 from fire_rl.replay import Damaged, Store
 
 __all__ = [
-    "Damaged", "DurableStore", "flush_folder", "naming", "open_regular", "read_regular", "require_writable",
-    "write_durably",
+    "Damaged", "DurableStore", "copy_durably", "flush_folder", "naming", "open_regular", "read_regular",
+    "require_writable", "write_durably",
 ]  # fmt: skip
 
+PIECE = 1_000_000  # bytes copied at a time
 LARGEST_SEGMENT = 2**32  # bytes that are read at most; segments that are written have at most some hundred million
 
 
@@ -59,6 +60,19 @@ def flush_folder(folder: Path) -> None:
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def copy_durably(source: Path, destination: Path, size: int | None = None) -> None:
+    """Copy a regular file, or its first `size` bytes, with its times; the copy is then on the disk."""
+    with open_regular(source) as reading, naming(destination), destination.open("wb") as writing:
+        about = os.fstat(reading.fileno())
+        left = about.st_size if size is None else size
+        while left and (piece := reading.read(min(left, PIECE))):
+            writing.write(piece)
+            left -= len(piece)
+        writing.flush()
+        os.fsync(writing.fileno())
+    os.utime(destination, ns=(about.st_atime_ns, about.st_mtime_ns))
 
 
 def _of_link(path: Path) -> str:
