@@ -6,6 +6,7 @@ import itertools
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -295,6 +296,26 @@ def test_a_stop_is_heeded_while_an_evaluation_is_filmed(tmp_path: Path, monkeypa
     assert "no step-40.mp4 (InterruptedError: the run was asked to stop)" in complaints
     assert [path.name for path in (folder / "videos").iterdir()] == ["step-0.mp4"]
     assert steps_of(folder) == [41], "its evaluation is whole"
+
+
+def test_resuming_keeps_the_film_of_an_evaluation_that_is_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder, left, real = tmp_path / "run", iter(range(3)), Reinforcement.evaluate
+    requested = False
+
+    def asked_to_stop(work: Reinforcement, pause: Callable[[], None]) -> dict[str, Any]:
+        nonlocal requested
+        requested = next(left, None) is None  # in the fourth evaluation, the one after the event
+        return real(work, pause)
+
+    words = [*TINY, "--checkpoint-every", 1000, "--reinit", "fire", "--reinit-at", 60, "--video", "--run-dir", folder]
+    with monkeypatch.context() as patch:
+        patch.setattr(Reinforcement, "evaluate", asked_to_stop)
+        patch.setattr("fire_rl.training.session.stop_signals", lambda calls: nullcontext(lambda: requested))
+        assert call(train, *map(str, words))[0] == 130
+    assert steps_of(folder) == [60]
+    said(train, "--resume", folder)
+    names = ["0", "120", "40", "60-after-event", "60-before-event", "80"]
+    assert sorted(path.name for path in (folder / "videos").iterdir()) == [f"step-{name}.mp4" for name in names]
 
 
 def test_a_resumed_run_has_no_stale_videos_and_may_stop_making_them(tmp_path: Path):
