@@ -126,6 +126,7 @@ def test_a_slimmed_run_keeps_its_policy_and_its_records(copy: Path):
     assert (copy / "metrics.jsonl").read_bytes() == metrics
     assert (load_policy(copy).act(torch.zeros(3).numpy()) == actions).all()
     assert "was slimmed" in train("--resume", str(copy), "--steps", "500", code=2)
+    assert train("--resume", str(copy)).startswith(f"{copy}: finished already, at step 400; it was slimmed")
     assert "was slimmed" in train("--branch-from", f"{copy}@400", "--reinit", "fire", "--steps", "500", code=2)
     assert (copy / "metrics.jsonl").read_bytes() == metrics
 

@@ -38,7 +38,7 @@ from .policy import split_run
 from .restoring import restore, restore_newest, say_what_changed
 from .result import Result
 from .settings import names_with
-from .slim import is_slimmed, slim
+from .slim import is_over, is_slimmed, slim
 from .sources import refuse_changed_sources
 from .stopping import stop_signals
 from .threads import choose_threads
@@ -112,6 +112,9 @@ def resume(request: Request, folder: Path, watch: Callable[[int, float], object]
             config, notes = with_threads(config)
             claims = claimed_machine(folder)
             if is_slimmed(folder):
+                if is_over(folder) and config.run.steps <= (reached := max(steps_of(folder))):
+                    print(f"{folder}: finished already, at step {reached:,}; it was slimmed and cannot be continued")
+                    return result_of(folder, config, "finished", reached)
                 raise ValueError(
                     f"{folder} was slimmed: its replay is gone, so that it cannot be continued; it can be evaluated, "
                     "watched, compared and reported on"
