@@ -140,7 +140,8 @@ class Driver:
         if last or (now.progress and self._passed(settings.log_every)):
             self.reporter.write_training(self._means())
             self.sums, progress.summed_updates = {}, 0
-        due_now = not last and self._due(before)
+        # A branch may begin where its trunk was stopped in an evaluation, after everything else of that boundary.
+        due_now = not last and self._due(Position(before.updates, min(before.progress, now.progress - 1)))
         begins = not last and self._phase_begins and before.progress != now.progress
         trigger = self.manager.triggered(self._measure(begins), now)
         evaluated = False
