@@ -15,6 +15,7 @@ from fire_rl.place import program
 from fire_rl.training.checkpoint import steps_of
 from fire_rl.training.command_line import read_operand
 from fire_rl.training.durable import require_writable
+from fire_rl.training.folder import is_run
 from fire_rl.training.memory import keep_large_blocks
 from fire_rl.training.policy import split_run
 from fire_rl.training.session import writable
@@ -83,7 +84,7 @@ def body(arguments: Sequence[str]) -> int:
 
 def _each(folder: Path, examine: Callable[[int | None], None]) -> None:
     """Examine every checkpoint; one that cannot be examined is said and skipped, unless none can be."""
-    steps: list[int | None] = [*reversed(steps_of(folder))] or [None]
+    steps: list[int | None] = [*reversed(steps_of(folder) if is_run(folder) else ())] or [None]
     reasons: list[ValueError] = []
     for step in steps:
         try:

@@ -59,12 +59,14 @@ def body(arguments: Sequence[str]) -> int:
         None if options.steps is None else -(-options.steps // settings.action_repeat),
         policy.config.evaluation_exploration,
     )
-    returns, lengths = evaluation.run(policy.act)
+    open_still: list[str] = []
+    within = f" that did not end within --steps {options.steps}"
+    returns, lengths = evaluation.run(policy.act, unfinished=lambda: open_still.append(within))
     if not np.isfinite(returns).all():
         raise ValueError(f"{settings.env} gave a return that is not a number: {returns[~np.isfinite(returns)][0]}")
     spread = f" (standard error {returns.std(ddof=1) / np.sqrt(len(returns)):.1f})" if len(returns) > 1 else ""
     quartiles = ", ".join(f"{value:.1f}" for value in np.quantile(returns, (0, 0.25, 0.5, 0.75, 1)))
-    print(f"{settings.env}, checkpoint at step {policy.step:,}: {len(returns)} episodes")
+    print(f"{settings.env}, checkpoint at step {policy.step:,}: {len(returns)} episodes{''.join(open_still)}")
     print(f"  return   {returns.mean():.1f}{spread}; minimum, quartiles, maximum: {quartiles}")
     score = envs.normalised_score(settings.env, float(returns.mean()))
     if score is not None:

@@ -14,7 +14,7 @@ from fire_rl.training.export.card import card_files
 from fire_rl.training.export.formats import FORMATS, made
 from fire_rl.training.export.observations import Observations, observations_for
 from fire_rl.training.export.writing import require_place, write_files, write_folder
-from fire_rl.training.folder import is_run, not_a_run
+from fire_rl.training.folder import is_folder, is_run, not_a_run
 from fire_rl.training.learners import LEARNERS, name_of, read_config
 from fire_rl.training.policy import Policy, load_policy, split_run
 from fire_rl.training.pretrained import is_pretrained, located
@@ -128,7 +128,7 @@ def _checked(
 def _paths(policy: Policy, name: str, formats: Sequence[str], output: Path | None) -> dict[str, Path]:
     endings = {kind: FORMATS[kind].ending for kind in formats}
     stem = output or _beside(policy, name, f"policy-{policy.step}", "")
-    if output is not None and stem.is_dir():
+    if output is not None and is_folder(stem):
         example = stem / f"policy{next(iter(endings.values()))}"
         raise ValueError(f"--output {stem} given, which is a folder; allowed is a file, such as {example}")
     if output is not None and stem.suffix in [kind.ending for kind in FORMATS.values()]:

@@ -1,6 +1,7 @@
 """Records how a run of a comparison failed, in logs/NAME.failed.json, until the run is tried again."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -49,24 +50,26 @@ def failure_path(run: Path) -> Path:
 
 
 def note_failure(run: Path, code: int) -> Failure:
-    """Write down how a run failed; the record stays until the run is retried."""
+    """Write down how a run failed, and return it; the record stays until the run is retried.
+
+    If it cannot be written, as on a full disk, a line says so, and the next comparison runs the run again.
+    """
     text = b"".join(end_of(log_path(run), LOG_TAIL)).decode(errors="replace")
     lines = text.replace("\r", "\n").splitlines()
     begun = max((index for index, line in enumerate(lines) if line.startswith(BEGIN)), default=-1)
     failure = Failure(code, tuple([line for line in lines[begun + 1 :] if line.strip()][-LAST_WORDS:]))
-    failure_path(run).parent.mkdir(parents=True, exist_ok=True)
-    write_json(failure_path(run), msgspec.to_builtins(failure))
+    try:
+        failure_path(run).parent.mkdir(parents=True, exist_ok=True)
+        write_json(failure_path(run), msgspec.to_builtins(failure))
+    except OSError as error:
+        print(f"warning: the failure of {run.name} cannot be recorded: {error.strerror or error}", file=sys.stderr)
     return failure
 
 
 def read_failure(run: Path) -> Failure | None:
     """Return the recorded failure of a run, or None. Raise Damaged if the file is not a record of a failure."""
     path = failure_path(run)
-    try:
-        recorded = path.exists()
-    except OSError:  # the name is too long, so there is no such file
-        return None
-    return read_json(path, Failure) if recorded else None
+    return read_json(path, Failure) if os.path.lexists(path) else None
 
 
 def forget_failure(run: Path) -> None:

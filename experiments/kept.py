@@ -1,6 +1,7 @@
 """The file comparison.json: the settings that a folder's runs share, those that differ, and the runs planned so far."""
 
 import math
+import os
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
@@ -69,4 +70,4 @@ def run_name(env: str, method: str, seed: int, place: str = "") -> str:
 def read_kept(folder: Path) -> KeptPlan | None:
     """Return the folder's comparison.json, or None if there is none. Raise Damaged if the file is not valid."""
     path = folder / KEPT
-    return read_json(path, KeptPlan) if path.exists() else None
+    return read_json(path, KeptPlan) if os.path.lexists(path) else None

@@ -14,7 +14,7 @@ from fire_rl.experiments.sweep import child
 from fire_rl.experiments.sweep.grid import Job
 from fire_rl.experiments.sweep.states import state_of
 from fire_rl.training.divergence import DIVERGED
-from fire_rl.training.files import FolderLock
+from fire_rl.training.files import FolderLock, InUse
 from fire_rl.training.stopping import STOPPED
 
 from .register import check_sight
@@ -64,7 +64,7 @@ def wait_for_folder(folder: Path, limit: float, stopping: Callable[[float], bool
         try:
             FolderLock(folder).release()
             return True
-        except ValueError as error:
+        except InUse as error:
             if time.monotonic() >= deadline:
                 raise ValueError(
                     f"{error}; waited {limit:g} s; perhaps a node that seemed lost is still running it"

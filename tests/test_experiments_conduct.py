@@ -129,6 +129,17 @@ def test_a_folder_that_another_process_has_open_is_waited_for(folder: Path):
     assert sweep.complete
 
 
+def test_a_folder_that_cannot_be_locked_is_not_waited_for(folder: Path):
+    run = job(folder, "r")
+    run.folder.mkdir()
+    (folder / "elsewhere").touch()
+    (run.folder / "lock").symlink_to(folder / "elsewhere")
+    sweep, pool = look([run], retry=False), Order(slots=1, codes={"r": 2})
+    conduct(sweep, pool)
+    assert pool.begun == ["r"]
+    assert list(sweep.failed) == [run.folder]
+
+
 def test_leaving_ends_runs_that_do_not_stop(folder: Path):
     (folder / "script.py").write_text(
         "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint(1)\ntime.sleep(600)\n"

@@ -84,6 +84,20 @@ def test_the_last_lines_of_a_failure_are_those_of_its_last_process(folder: Path)
     assert [line for line in lines if "something" in line] == ["something went wrong"]
 
 
+def test_a_failure_that_cannot_be_recorded_ends_no_other_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fire_rl.experiments.failure.write_json", full)
+    jobs = [job(folder, name) for name in ("a", "b", "c")]
+    sweep = look(jobs, retry=False)
+    conduct(sweep, Order(slots=1, codes={"a": 1, "b": 1}))
+    assert [sweep.state(job) for job in jobs] == ["failed", "failed", "finished"]
+    assert capsys.readouterr().err.count("No space left on device") == 2
+
+
 def test_a_run_that_diverged_has_ended_and_nothing_branches_from_it(folder: Path, capsys: pytest.CaptureFixture[str]):
     jobs = trunk_and_branches(folder)
     ended: list[str] = []

@@ -8,7 +8,7 @@ from fire_rl.commands.compare import make_grid
 from fire_rl.commands.compare_options import read_options
 from fire_rl.experiments.sweep.grid import TRUNK, Job
 from fire_rl.experiments.sweep.plan import plan
-from fire_rl.training.beginning import Request, branched_config
+from fire_rl.training.beginning import Request, branched
 from fire_rl.training.command_line import read_command_line
 from fire_rl.training.learners import LEARNERS
 
@@ -89,4 +89,4 @@ def test_a_period_counts_epochs_where_a_method_acts_repeatedly():
 def test_a_branch_that_is_not_a_run_is_refused(tmp_path: Path):
     request = Request(LEARNERS["vision"].presets["quick"].config, {}, branch_from=str(tmp_path))
     with pytest.raises(ValueError, match="not a run"):
-        branched_config(request, str(tmp_path))
+        branched(request, str(tmp_path))

@@ -4,12 +4,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from fire_rl.commands.train import train_dqn, train_sac
+from fire_rl.commands import compare, diagnose, evaluate, export, slim, watch
+from fire_rl.commands.train import train_dqn, train_sac, train_vision
 from fire_rl.fire.nearest import did_you_mean
 from fire_rl.training.command_line import main
 from fire_rl.training.lines import read_lines
@@ -53,6 +54,31 @@ def test_a_run_of_another_script_is_refused_with_the_right_script(run: tuple[Pat
         f"{word} {folder} given to train_sac.py; it is a run of train_dqn.py: python train_dqn.py {word} {folder}\n"
     )
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.name != "lock"} == before
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (evaluate.body, "{}"),
+        (watch.body, "{}"),
+        (watch.body, "CartPole-v1 --output {}"),
+        (export.body, "{}"),
+        (export.body, "pretrained:cartpole --output {}"),
+        (diagnose.body, "{} --all"),
+        (slim.body, "{}"),
+        (train_sac, "--resume {}"),
+        (train_sac, "--branch-from {}@5"),
+        (train_sac, "--config {}"),
+        (train_sac, "--run-dir {}"),
+        (train_vision, "--data-dir {}"),
+        (compare.body, "--config {}"),
+        (compare.body, "--against {}"),
+    ],
+)
+def test_a_path_with_too_long_a_name_is_refused_in_one_line(body: Callable[[Sequence[str]], int], words: str):
+    code, _, errors = call(body, *words.format("x" * 300).split())
+    assert code == 2
+    assert errors.count("\n") == 1
 
 
 def stopped(*_: object) -> None:

@@ -1,5 +1,6 @@
 """A branch starts from another run's checkpoint, where its method acts once. The trunk does not change."""
 
+import os
 import shutil
 from functools import partial
 from pathlib import Path
@@ -83,6 +84,40 @@ def test_a_branch_can_be_in_another_file_system(trunk: Path, tmp_path: Path, mon
     assert differences(trunk, tmp_path / "branch") == []
 
 
+@pytest.mark.parametrize("linked", [True, False])
+def test_all_that_a_branch_has_of_its_trunk_is_on_the_disk_before_it_is_a_run(
+    trunk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: bool
+):
+    folder, flushed, real = tmp_path / "branch", list[Path](), os.fsync
+
+    def refuse(*arguments: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    def flush(descriptor: int) -> None:
+        flushed.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        real(descriptor)
+
+    monkeypatch.setattr("os.fsync", flush)
+    if not linked:
+        monkeypatch.setattr("os.link", refuse)
+    quietly("--branch-from", f"{trunk}@200", "--reinit", "none", "--run-dir", str(folder), "--steps", "210")
+    begins = next(index for index, path in enumerate(flushed) if path.name.startswith(".config.json"))
+    checkpoint = folder_of(folder, 200)
+    copies = [] if linked else [checkpoint / "agent.safetensors", checkpoint / "state.json"]
+    places = [folder, folder / "replay", checkpoint, checkpoint.parent]
+    assert {folder / "metrics.jsonl", *copies, *places} <= {*flushed[:begins]}
+
+
+def test_a_branch_of_a_trunk_that_cannot_be_written_to_can_be_written_to(trunk: Path, tmp_path: Path):
+    copy, folder = tmp_path / "trunk", tmp_path / "branch"
+    shutil.copytree(trunk, copy)
+    for path in copy.iterdir():
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    quietly("--branch-from", f"{copy}@200", "--reinit", "none", "--run-dir", str(folder), "--steps", "210")
+    for name in ("metrics.jsonl", *(path.name for path in folder.glob("events.*"))):
+        assert (folder / name).stat().st_mode & 0o200, name
+
+
 def test_a_branch_without_a_method_equals_the_trunk_continued(trunk: Path, tmp_path: Path):
     quietly("--branch-from", f"{trunk}@200", "--reinit", "none", "--run-dir", str(tmp_path / "branch"))
     assert differences(trunk, tmp_path / "branch") == []
@@ -108,6 +143,18 @@ def test_a_branch_resumes_without_acting_again(trunk: Path, tmp_path: Path):
     quietly("--branch-from", f"{trunk}@200", "--reinit", "fire", "--run-dir", str(folder))
     quietly("--resume", str(folder), "--steps", "460")
     assert differences(folder, whole) == []
+
+
+def test_a_branch_of_the_newest_checkpoint_keeps_its_step(trunk: Path, tmp_path: Path):
+    """Otherwise a newer checkpoint of a trunk that still runs would be taken, or the trunk's planned end."""
+    copy, folder = tmp_path / "trunk", tmp_path / "branch"
+    shutil.copytree(trunk, copy)
+    shutil.rmtree(folder_of(copy, 400))
+    said = quietly("--branch-from", str(copy), "--reinit", "none", "--run-dir", str(folder))
+    assert "mean of the" in said or "the scheduled evaluation" in said, "the branch has a final return"
+    config = read_json(folder / "config.json")
+    assert config["branch_from"] == f"{copy}@360"
+    assert f"--branch-from {copy}@360" in config["repeat"]
 
 
 def events_of(run: Path) -> list[tuple[int, int]]:

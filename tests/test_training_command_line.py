@@ -123,6 +123,13 @@ def test_a_mistake_is_refused_in_one_line_and_creates_nothing(arguments: list[st
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("begins", [["--branch-from", "trunk@5"], ["--resume", "trunk"]])
+def test_settings_that_the_earlier_run_decides_about_are_not_checked_against_a_preset(begins: list[str]):
+    assert read_command_line([*begins, "--steps", "108000"], LEARNERS["vision"]).given == {"steps": 108_000}
+    assert read_command_line([*begins, "--steps", "200000"], LEARNERS["language"]).given == {"steps": 200_000}
+    assert read(*begins, "--reinit-when", "hessian>5").given == {"reinit_when": ("hessian>5",)}
+
+
 def test_a_mistake_exits_with_code_2_and_one_line():
     done = subprocess.run([sys.executable, "train_sac.py", "--sed", "1"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2

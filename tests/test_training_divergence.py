@@ -29,6 +29,7 @@ def test_a_learning_rate_that_is_too_high_is_reported_where_it_shows(tmp_path: P
     [
         ("observation", "observation", "nan"),
         ("infinity", "observation", "inf"),
+        ("reset", "observation", "nan"),
         ("reward", "reward", "nan"),
         ("none", "reward", "nan"),
     ],

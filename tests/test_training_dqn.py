@@ -251,9 +251,25 @@ def test_an_evaluation_by_steps_counts_the_episodes_that_end(tmp_path):
 
 def test_an_evaluation_too_short_for_an_episode_reports_the_open_ones():
     environment = gym.make_vec("CartPole-v1", num_envs=2, vectorization_mode="sync")
-    returns, lengths = evaluate_decisions(lambda seen: np.zeros(len(seen), np.int64), environment, [1, 2], 6)
+    told = []
+
+    def act(seen):
+        return np.zeros(len(seen), np.int64)
+
+    returns, lengths = evaluate_decisions(act, environment, [1, 2], 6, lambda: told.append("unfinished"))
     assert returns.tolist() == [3, 3]
     assert lengths.tolist() == [3, 3]
+    assert told == ["unfinished"]
+    evaluate_decisions(act, environment, [1, 2], 60, lambda: told.append("again"))
+    assert told == ["unfinished"]
+
+
+def test_episodes_that_did_not_end_are_named_in_an_evaluation(tmp_path):
+    said = quietly(evaluate_body, "pretrained:cartpole", "--steps", "80")
+    assert "4 episodes that did not end within --steps 80\n" in said
+    assert "did not end" not in quietly(evaluate_body, "pretrained:cartpole", "--episodes", "2")
+    said = quietly(train, *TINY, "--steps", "120", "--eval-steps", "8", "--run-dir", str(tmp_path / "run"))
+    assert said.count("no episode ended within --eval-steps 8") == 1
 
 
 def test_evaluation_explores_by_its_share_and_in_the_same_way_each_time():

@@ -37,6 +37,20 @@ def test_a_restart_that_is_asked_for_trains_again_from_the_start(whole: Path, co
     assert differences(whole, copy) == []
 
 
+def test_an_evaluation_before_two_events_of_one_decision_is_not_repeated_on_resuming(tmp_path: Path):
+    """Update 40 belongs to the decision that ends at step 200, where a second event and a checkpoint are."""
+    folder, parts = tmp_path / "whole", tmp_path / "parts"
+    schedule = ["--reinit", "fire", "--reinit-every", "20", "--reinit-at", "200", "--checkpoint-at", "200"]
+    train(*TINY, *schedule, "--run-dir", str(folder))
+    events = [line for line in read_lines(folder / "metrics.jsonl") if line["kind"] == "event"]
+    assert [(event["environment_steps"], event["updates"]) for event in events[:3]] == [(119, 20), (199, 40), (200, 40)]
+    shutil.copytree(folder, parts)
+    for step in [step for step in steps_of(parts) if step > 200]:
+        shutil.rmtree(folder_of(parts, step))
+    train("--resume", str(parts))
+    assert differences(folder, parts) == []
+
+
 def test_a_metrics_file_cut_in_the_middle_of_a_line_is_continued(copy: Path):
     path = copy / "metrics.jsonl"
     content = path.read_bytes()
@@ -112,6 +126,7 @@ def test_a_slimmed_run_keeps_its_policy_and_its_records(copy: Path):
     assert (copy / "metrics.jsonl").read_bytes() == metrics
     assert (load_policy(copy).act(torch.zeros(3).numpy()) == actions).all()
     assert "was slimmed" in train("--resume", str(copy), "--steps", "500", code=2)
+    assert train("--resume", str(copy)).startswith(f"{copy}: finished already, at step 400; it was slimmed")
     assert "was slimmed" in train("--branch-from", f"{copy}@400", "--reinit", "fire", "--steps", "500", code=2)
     assert (copy / "metrics.jsonl").read_bytes() == metrics
 
@@ -190,6 +205,9 @@ def test_an_environment_whose_class_is_in_another_file_is_not_imported_either(
     assert {path.name for path in (folder / "source").iterdir()} == {"inner_world.py", "outer_world.py"}
     inner.write_text(inner.read_text() + "\n")
     assert f"{inner} has changed" in train("--resume", str(folder), "--trust", str(folder), code=2)
+    branch = ("--branch-from", f"{folder}@330", "--reinit", "fire", "--run-dir", str(tmp_path / "branch"))
+    assert f"{inner} has changed" in train(*branch, "--trust", str(folder), code=2)
+    assert not (tmp_path / "branch").exists()
     with pytest.raises(ValueError, match="has changed"):
         load_policy(folder, trust=True)
 

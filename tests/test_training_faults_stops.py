@@ -15,6 +15,8 @@ import pytest
 from benchmarks.differences import differences
 from fire_rl.training.checkpoint import folder_of, steps_of
 from fire_rl.training.files import read_json
+from fire_rl.training.lines import read_lines
+from fire_rl.training.reinforcement import Reinforcement
 from tests.fixtures import faulty_runs
 from tests.fixtures.faulty_runs import BROKEN, ROOT, SMALL, TINY, WORLDS, last_line, train
 
@@ -51,6 +53,18 @@ def test_a_full_disk_ends_a_run_in_one_line_and_it_can_be_resumed(
     assert "the last whole checkpoint is at step 110" in last_line(said)
     train("--resume", str(folder))
     assert differences(whole, folder) == []
+
+
+@pytest.mark.parametrize("verb", ["add_scalar", "add_histogram"])
+def test_a_full_disk_that_tensorboard_finds_ends_a_run_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+):
+    def full(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(f"torch.utils.tensorboard.SummaryWriter.{verb}", full)
+    arguments = [*TINY, "--steps", "120", "--reinit", "fire", "--reinit-at", "110", "--run-dir", str(tmp_path / "run")]
+    assert f"{tmp_path / 'run'}: No space left on device" in last_line(train(*arguments, code=1))
 
 
 def begun(folder: Path, *arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
@@ -125,6 +139,29 @@ def test_a_stop_interrupts_an_evaluation_which_is_repeated_later(
     train("--resume", str(tmp_path / "stopped"))
     assert differences(fired, tmp_path / "stopped") == []
     assert not list((tmp_path / "stopped" / "checkpoints").glob("damaged*"))
+
+
+def test_a_method_acts_in_a_branch_of_a_run_that_was_stopped_in_an_evaluation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    trunk, folder, real, requested = tmp_path / "trunk", tmp_path / "branch", Reinforcement.evaluate, False
+
+    def asked_to_stop(work: Reinforcement, pause: Callable[[], None]) -> dict[str, Any]:
+        nonlocal requested
+        requested = work.steps == 200
+        return real(work, pause)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Reinforcement, "evaluate", asked_to_stop)
+        patch.setattr("fire_rl.training.session.stop_signals", lambda calls: contextlib.nullcontext(lambda: requested))
+        train(*TINY, "--checkpoint-every", "1000", "--run-dir", str(trunk), code=130)
+    assert read_json(folder_of(trunk, 200) / "state.json")["progress"]["owes"] == "scheduled"
+    train("--branch-from", str(trunk), "--reinit", "fire", "--run-dir", str(folder))
+    lines = [line for line in read_lines(folder / "metrics.jsonl") if line["kind"] in ("event", "evaluation")]
+    assert [(line["environment_steps"], line.get("occasion", "event")) for line in lines] == [
+        (0, "scheduled"), (200, "scheduled"), (200, "before event"), (200, "event"), (200, "after event"),
+        (400, "scheduled"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("arguments", [["--help"], [*TINY, "--steps", "80", "--run-dir", "{}"]])

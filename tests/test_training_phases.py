@@ -1,5 +1,7 @@
 """Every run is evaluated where a phase of data begins, whatever its method does there; and the picture of a run."""
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from fire_rl.training.history import MOST_COLUMNS, History
 from fire_rl.training.lines import EvaluationLine, Reader
 from fire_rl.training.metric import Metric
 from fire_rl.training.phase_picture import draw_phases, rows_of, scale_of
+from fire_rl.training.vision import Vision
 from tests.fixtures import phased_runs
 from tests.fixtures.phased_runs import lines
 
@@ -52,6 +55,29 @@ def test_a_run_that_stops_where_a_phase_begins_continues_like_one_that_never_sto
     step = next(line["updates"] for line in evaluations if line["occasion"] == "phase begins")
     train(f"{RUN} --reinit none --steps {step}", tmp_path / "parts")
     train(f"--resume {tmp_path / 'parts'} --steps {evaluations[-1]['updates']}")
+    assert differences(tmp_path / "whole", tmp_path / "parts") == []
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_an_evaluation_that_a_stop_interrupts_where_a_phase_begins_is_made_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    words = f"{RUN.replace('--checkpoint-every 6', '--checkpoint-every 1000')} --reinit none"
+    train(words, tmp_path / "whole")
+    begins = [line for line in lines(tmp_path / "whole", "evaluation") if line["occasion"] == "phase begins"]
+    requested = False
+    real = Vision.evaluate
+
+    def interrupted(work: Vision, pause: Callable[[], None]) -> dict[str, Any]:
+        nonlocal requested
+        requested = work.steps == begins[0]["updates"]
+        return real(work, pause)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Vision, "evaluate", interrupted)
+        patch.setattr("fire_rl.training.session.stop_signals", lambda calls: nullcontext(lambda: requested))
+        train(words, tmp_path / "parts", code=130)
+    train(f"--resume {tmp_path / 'parts'}")
     assert differences(tmp_path / "whole", tmp_path / "parts") == []
 
 

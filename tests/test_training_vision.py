@@ -105,6 +105,9 @@ def test_a_run_that_is_extended_has_the_events_of_the_phases_that_it_then_reache
     train(f"{words} --steps 9", tmp_path / "run")
     train(f"--resume {tmp_path / 'run'} --steps 28")
     assert [line["updates"] for line in lines(tmp_path / "run", "event")] == [4, 14]
+    for words in ("--resume {}", "--branch-from {}@28"):
+        with pytest.raises(ValueError, match="--steps 9999 given; allowed are at most 28, the updates of all phases"):
+            train(f"{words.format(tmp_path / 'run')} --steps 9999")
 
 
 @pytest.mark.usefixtures("unrendered")

@@ -6,6 +6,8 @@ import itertools
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from fire_rl.commands.train import train_sac as train
 from fire_rl.envs.video import GIF_BYTES, Gif, Mp4
 from fire_rl.envs.world import World
 from fire_rl.training import load_policy
+from fire_rl.training.checkpoint import steps_of
 from fire_rl.training.evaluate import Act, evaluate
 from fire_rl.training.files import read_json
 from fire_rl.training.film import EvaluationFilm, make_filmed, play, timing
@@ -28,6 +31,7 @@ from fire_rl.training.learners import DQNRun, SACRun
 from fire_rl.training.lines import read_lines
 from fire_rl.training.reinforcement import Reinforcement
 from fire_rl.training.reinforcement_settings import RunSettings
+from tests.fixtures.calling import call
 
 av = pytest.importorskip("av")
 pytestmark = pytest.mark.usefixtures("unrendered_module")
@@ -273,6 +277,45 @@ def test_a_video_that_fails_later_does_not_end_the_run(run: Path, tmp_path: Path
     _, complaints = said(train, *TINY, "--reinit", "fire", "--reinit-at", 60, "--video", "--run-dir", tmp_path / "run")
     assert complaints.count("(RuntimeError: the graphics card is gone); going on") == 6
     assert differences(run, tmp_path / "run") == []
+
+
+def test_a_stop_is_heeded_while_an_evaluation_is_filmed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder, requested, real = tmp_path / "run", False, EvaluationFilm.record
+
+    def asked_to_stop(film: EvaluationFilm, act: Act, seed: int, path: Path) -> float:
+        nonlocal requested
+        requested = path.name == "step-40.mp4"
+        return real(film, act, seed, path)
+
+    words = [str(word) for word in (*TINY, "--reinit", "fire", "--reinit-at", 60, "--video", "--run-dir", folder)]
+    with monkeypatch.context() as patch:
+        patch.setattr(EvaluationFilm, "record", asked_to_stop)
+        patch.setattr("fire_rl.training.session.stop_signals", lambda calls: nullcontext(lambda: requested))
+        code, _, complaints = call(train, *words)
+    assert code == 130
+    assert "no step-40.mp4 (InterruptedError: the run was asked to stop)" in complaints
+    assert [path.name for path in (folder / "videos").iterdir()] == ["step-0.mp4"]
+    assert steps_of(folder) == [41], "its evaluation is whole"
+
+
+def test_resuming_keeps_the_film_of_an_evaluation_that_is_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder, left, real = tmp_path / "run", iter(range(3)), Reinforcement.evaluate
+    requested = False
+
+    def asked_to_stop(work: Reinforcement, pause: Callable[[], None]) -> dict[str, Any]:
+        nonlocal requested
+        requested = next(left, None) is None  # in the fourth evaluation, the one after the event
+        return real(work, pause)
+
+    words = [*TINY, "--checkpoint-every", 1000, "--reinit", "fire", "--reinit-at", 60, "--video", "--run-dir", folder]
+    with monkeypatch.context() as patch:
+        patch.setattr(Reinforcement, "evaluate", asked_to_stop)
+        patch.setattr("fire_rl.training.session.stop_signals", lambda calls: nullcontext(lambda: requested))
+        assert call(train, *map(str, words))[0] == 130
+    assert steps_of(folder) == [60]
+    said(train, "--resume", folder)
+    names = ["0", "120", "40", "60-after-event", "60-before-event", "80"]
+    assert sorted(path.name for path in (folder / "videos").iterdir()) == [f"step-{name}.mp4" for name in names]
 
 
 def test_a_resumed_run_has_no_stale_videos_and_may_stop_making_them(tmp_path: Path):

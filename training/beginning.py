@@ -4,7 +4,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from fire_rl.place import typed
 
 from .checkpoint import link_checkpoint, read_manifest, steps_of, verify
 from .config import Config
-from .durable import Damaged, open_regular
+from .durable import Damaged, copy_durably, flush_folder
 from .files import read_json, write_json
 from .folder import FILES, FOLDERS, LOGGED, refuse_links
 from .learners import LEARNERS, command_name, config_to_json, name_of, read_config
@@ -26,7 +26,6 @@ from .slim import is_slimmed
 from .sources import keep_sources
 from .trust import refuse_code, trusted
 
-PIECE = 1_000_000  # bytes copied at a time
 STARTING = "starting"  # a file that exists until config.json is written, which makes the folder a run
 
 
@@ -99,9 +98,12 @@ def refuse_other_settings(folder: Path, config: Config, step: int) -> None:
         )
 
 
-def branched_config(request: Request, source: str) -> Config:
-    """Return the settings of a branch: its trunk's, overridden by those given explicitly, and with an event of the
-    method at the branch point."""
+def branched(request: Request, source: str) -> Request:
+    """Return the request with the settings of the branch: its trunk's, overridden by those given explicitly, and with
+    an event of the method at the branch point.
+
+    It names the step, because a trunk that is still running may soon have a newer checkpoint.
+    """
     trunk, step = branch_point(source)
     refuse_links(trunk)
     config = read_config(trunk)
@@ -128,7 +130,7 @@ def branched_config(request: Request, source: str) -> Config:
     branch = branch.altered(reinit_from=given.get("reinit_from", counts_from))
     if step >= branch.run.steps:
         raise ValueError(f"a branch at step {step} of {branch.run.steps} would end at once: give a longer --steps")
-    return branch
+    return replace(request, config=branch, branch_from=f"{trunk}@{step}")
 
 
 def refuse_other_than_trunk(config: Config, given: Mapping[str, Any], step: int) -> None:
@@ -170,22 +172,13 @@ def start_branch(source: str, folder: Path, made_with: MadeWith) -> list[str]:
     for name, size in checkpoint.values.file_sizes.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         try:
-            _copy(trunk / name, folder / name, size)
+            copy_durably(trunk / name, folder / name, size)
         except Damaged as error:
             notes.append(f"the trunk's history is incomplete ({error}): what is missing there is missing here too")
     link_checkpoint(trunk, step, folder, made_with)
     if manifest.made_with and (words := differences_in_words(manifest.made_with, made_with)):
         notes.append(f"the trunk was made with other versions or settings: {'; '.join(words)}")
     return notes
-
-
-def _copy(source: Path, destination: Path, size: int) -> None:
-    """Copy the first `size` bytes of a regular file."""
-    with open_regular(source) as reading, destination.open("wb") as writing:
-        while size and (piece := reading.read(min(size, PIECE))):
-            writing.write(piece)
-            size -= len(piece)
-    shutil.copystat(source, destination)
 
 
 def check_vacant(folder: Path) -> None:
@@ -208,6 +201,7 @@ def begin(request: Request, config: Config, folder: Path, made_with: MadeWith, a
     (folder / STARTING).touch()
     notes = [] if request.branch_from is None else start_branch(request.branch_from, folder, made_with)
     sources = keep_sources(config, folder)
+    flush_folder(folder)
     described = describe(config, request.branch_from, made_with)
     write_json(folder / "config.json", described | {"repeat": again, "sources": sources})
     (folder / STARTING).unlink()

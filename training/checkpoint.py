@@ -26,7 +26,7 @@ from fire_rl.replay import Segment
 from fire_rl.replay.segments import read_segment
 from fire_rl.replay.transitions import available_memory
 
-from .durable import Damaged, DurableStore, flush_folder, read_regular, write_durably
+from .durable import Damaged, DurableStore, copy_durably, flush_folder, read_regular, write_durably
 from .files import METRICS, converted, damage_named, decoded, read_json, write_json
 from .folder import LOGGED
 from .made_with import MadeWith
@@ -259,7 +259,7 @@ def remove_checkpoint(run: Path, step: int) -> None:
 def link_checkpoint(trunk: Path, step: int, branch: Path, made_with: MadeWith | None = None) -> None:
     """Give `branch` the trunk's checkpoint as hard links, or as copies if it is on another file system.
 
-    The manifest is written again, with the branch's configuration.
+    All of it is then on the disk. The manifest is written again, with the branch's configuration.
     """
     manifest = read_manifest(trunk, step)
     pairs = [(trunk / "replay" / segment.file, branch / "replay" / segment.file) for segment in manifest.segments]
@@ -269,5 +269,7 @@ def link_checkpoint(trunk: Path, step: int, branch: Path, made_with: MadeWith | 
         try:
             os.link(source, destination)
         except OSError:
-            shutil.copy2(source, destination)
+            copy_durably(source, destination)
+    for place in (*{destination.parent for _, destination in pairs}, branch / "checkpoints"):
+        flush_folder(place)
     write_manifest(folder_of(branch, step), msgspec.structs.replace(manifest, made_with=made_with))  # written last

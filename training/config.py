@@ -73,7 +73,7 @@ class Config:
     def check(self) -> None:
         """Raise ValueError in one line if a value is not allowed."""
         self.run.check()
-        self.run.check_probes()
+        self.run.check_together()
         if not (scheduled := self.run.scheduled):
             return
         if self.run.reinit == "none":

@@ -54,7 +54,6 @@ class Driver:
         self.on_evaluation: Callable[[int, float], object] = lambda step, value: None
         self.stopped_by_callback = False
         self._phase_starts = frozenset(config.run.phase_starts)
-        self._looked_before: int | None = None  # the boundary of the last evaluation made just before an event
         self.reporter: Reporter
 
     @property
@@ -83,7 +82,7 @@ class Driver:
                     self._boundary(last=True)
             except OSError as error:
                 name = os.fsdecode(error.filename or "")
-                if self.folder not in Path(name).parents:
+                if not name or self.folder not in (Path(name), *Path(name).parents):
                     raise  # not a file of the run; the error may come from the environment
                 raise NotSaved(f"{name}: {error.strerror}") from error
             except Diverged as error:
@@ -141,8 +140,9 @@ class Driver:
         if last or (now.progress and self._passed(settings.log_every)):
             self.reporter.write_training(self._means())
             self.sums, progress.summed_updates = {}, 0
-        due_now = not last and self._due(before)
-        begins = not last and self._phase_begins
+        # A branch may begin where its trunk was stopped in an evaluation, after everything else of that boundary.
+        due_now = not last and self._due(Position(before.updates, min(before.progress, now.progress - 1)))
+        begins = not last and self._phase_begins and before.progress != now.progress
         trigger = self.manager.triggered(self._measure(begins), now)
         evaluated = False
         try:
@@ -198,9 +198,9 @@ class Driver:
         if not position.updates:
             self.reporter.say(f"{self._method} acts before the first update: nothing has been learned yet")
         evaluated = self._since_event(position) >= self.settings.eval_every or self._phase_begins
-        if evaluated or (self._evaluation_follows() and self._looked_before != self.progress.handled_steps):
+        if evaluated or (self._evaluation_follows() and not self.progress.looked_before):
             self._evaluate(BEFORE)
-            self._looked_before = self.progress.handled_steps
+            self.progress.looked_before = True
         event = self.manager.act(position, self._losses() if method.needs_loss else None)
         place = {"updates": position.updates, self.settings.progress: position.progress}
         self.reporter.write("event", event.to_json() | {"position": place, "cause": cause})
@@ -269,7 +269,7 @@ class Driver:
         self.progress.last_evaluation = value
         self.reporter.show()
         self.reporter.draw_curve()
-        self.work.show(self.folder, occasion)
+        self.work.show(self.folder, occasion, self._stopping)
         if occasion == SCHEDULED and self.on_evaluation(self.work.steps, value):
             self.stopped_by_callback = True
 

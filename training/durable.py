@@ -1,5 +1,6 @@
 """Write files so that a crash leaves them whole or absent, and read only regular files of a limited size."""
 
+import errno
 import os
 import stat
 import tempfile
@@ -11,10 +12,11 @@ from typing import BinaryIO
 from fire_rl.replay import Damaged, Store
 
 __all__ = [
-    "Damaged", "DurableStore", "flush_folder", "naming", "open_regular", "read_regular", "require_writable",
-    "write_durably",
+    "Damaged", "DurableStore", "copy_durably", "flush_folder", "naming", "open_regular", "read_regular",
+    "require_writable", "write_durably",
 ]  # fmt: skip
 
+PIECE = 1_000_000  # bytes copied at a time
 LARGEST_SEGMENT = 2**32  # bytes that are read at most; segments that are written have at most some hundred million
 
 
@@ -60,6 +62,19 @@ def flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def copy_durably(source: Path, destination: Path, size: int | None = None) -> None:
+    """Copy a regular file, or its first `size` bytes, with its times; the copy is then on the disk."""
+    with open_regular(source) as reading, naming(destination), destination.open("wb") as writing:
+        about = os.fstat(reading.fileno())
+        left = about.st_size if size is None else size
+        while left and (piece := reading.read(min(left, PIECE))):
+            writing.write(piece)
+            left -= len(piece)
+        writing.flush()
+        os.fsync(writing.fileno())
+    os.utime(destination, ns=(about.st_atime_ns, about.st_mtime_ns))
+
+
 def _of_link(path: Path) -> str:
     """Return the words for a symbolic link, which is never followed."""
     with suppress(OSError):
@@ -79,7 +94,7 @@ def open_regular(path: Path) -> BinaryIO:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
-        link = path.is_symlink() if isinstance(error, OSError) else False
+        link = getattr(error, "errno", None) == errno.ELOOP and path.is_symlink()
         reason = _of_link(path) if link else getattr(error, "strerror", None) or error
         raise Damaged(f"{path}: {reason}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -37,16 +37,20 @@ class Evaluation:
         """The number of decisions after which an evaluation cuts off every episode; None: no limit of its own."""
         return None if self.decisions is None else -(-self.decisions // self.environment.num_envs)
 
-    def run(self, act: Act, calls: EnvironmentCalls | None = None) -> Returns:
+    def run(
+        self, act: Act, calls: EnvironmentCalls | None = None, unfinished: Callable[[], object] = lambda: None
+    ) -> Returns:
         """Return the returns and the lengths (in decisions) of the episodes, which have the same seeds every time.
 
-        `calls` is told when the environment is stepped.
+        `calls` is told when the environment is stepped. `unfinished` is called if no episode has ended within the
+        number of decisions.
         """
         act = self.explored(act)
         with calls.between(act) if calls is not None else nullcontext(act) as act:
             if self.decisions is None:
                 return evaluate(act, self.environment, self.seeds)
-            return evaluate_decisions(act, self.environment, self.seeds[: self.environment.num_envs], self.decisions)
+            seeds = self.seeds[: self.environment.num_envs]
+            return evaluate_decisions(act, self.environment, seeds, self.decisions, unfinished)
 
 
 def exploring(act: Act, share: float, space: spaces.Space[Any], seed: int) -> Act:
@@ -74,10 +78,13 @@ def evaluate(act: Act, environment: VectorEnv, seeds: Sequence[int]) -> Returns:
     return np.concatenate(returns), np.concatenate(lengths)
 
 
-def evaluate_decisions(act: Act, environment: VectorEnv, seeds: Sequence[int], decisions: int) -> Returns:
+def evaluate_decisions(
+    act: Act, environment: VectorEnv, seeds: Sequence[int], decisions: int,
+    unfinished: Callable[[], object] = lambda: None,
+) -> Returns:  # fmt: skip
     """Return the returns and lengths of the episodes that end within `decisions` decisions of all environments.
 
-    If none ends, those of the unfinished episodes are returned.
+    If none ends, `unfinished` is called, and those of the unfinished episodes are returned.
     """
     count = environment.num_envs
     observations, _ = environment.reset(seed=list(seeds))  # type: ignore[arg-type]  # Gymnasium allows a list
@@ -91,6 +98,7 @@ def evaluate_decisions(act: Act, environment: VectorEnv, seeds: Sequence[int], d
         finished += [(float(returns[member]), int(lengths[member])) for member in np.flatnonzero(ended)]
         returns[ended], lengths[ended] = 0.0, 0
     if not finished:
+        unfinished()
         return returns, lengths
     return np.array([value for value, _ in finished]), np.array([length for _, length in finished])
 

@@ -81,6 +81,10 @@ class Lines:
         self._file.close()
 
 
+class InUse(ValueError):
+    """Another process has locked the folder."""
+
+
 class FolderLock:
     """A lock that keeps a second process out of a run's folder; it is released when the owner's process ends."""
 
@@ -98,7 +102,7 @@ class FolderLock:
                 return
             except Timeout as error:
                 if path.exists():
-                    raise ValueError(f"{folder} is in use by another process: wait for it or stop it") from error
+                    raise InUse(f"{folder} is in use by another process: wait for it or stop it") from error
                 # The owner has removed the folder and the lock in the meantime: try again.
             except OSError as error:
                 if error.errno in NO_FLOCK:
@@ -122,7 +126,7 @@ def claimed(folder: Path) -> Iterator[None]:
         str(folder).encode()
     except UnicodeEncodeError:
         raise ValueError(f"{str(folder)!a} cannot be a folder here: its name is not UTF-8") from None
-    was_locked_before = (folder / "lock").exists()
+    was_locked_before = os.path.lexists(folder / "lock")
     made, lock = _made_and_locked(folder)
     try:
         yield

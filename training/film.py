@@ -114,9 +114,12 @@ def evaluation_video(folder: Path, environment_steps: int, occasion: str) -> Pat
     return folder / "videos" / f"step-{environment_steps}{suffix}.mp4"
 
 
-def forget_videos(folder: Path, environment_steps: int) -> None:
-    """Delete the videos of evaluations from a step on; a run that is resumed there repeats these evaluations."""
+def forget_videos(folder: Path, environment_steps: int, owed: str | None = None) -> None:
+    """Delete the videos of the evaluations that a run repeats if it is resumed at a step: those from this step on, or,
+    if an evaluation is owed there, this one and those of later steps."""
+    first = environment_steps if owed is None else environment_steps + 1
+    missing = None if owed is None else evaluation_video(folder, environment_steps, owed)
     for path in (folder / "videos").glob("step-*.mp4"):
         named = re.fullmatch(r"step-(\d+)(-before-event|-after-event)?", path.stem)
-        if named and int(named[1]) >= environment_steps:  # files with other names are the user's and stay
+        if named and (int(named[1]) >= first or path == missing):  # files with other names are the user's and stay
             path.unlink()

@@ -27,7 +27,12 @@ WEIGHTS = "model.safetensors"  # this file is in a card, which is not a run alth
 
 def is_run(folder: Path) -> bool:
     """Whether a folder is a run: whether it has a config.json, which may be damaged."""
-    return (folder / "config.json").is_symlink() or (folder / "config.json").exists()
+    return os.path.lexists(folder / "config.json")
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder; False if the name is too long, or without permission, where Path.is_dir raises."""
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 def not_a_run(folder: Path) -> str:
@@ -35,7 +40,7 @@ def not_a_run(folder: Path) -> str:
 
     The runs are those in the folder itself or, if there is no such folder, those beside it.
     """
-    there = folder.is_dir()
+    there = is_folder(folder)
     place = folder if there else folder.parent
     try:
         runs = [path for path in place.iterdir() if is_run(path) and path.name.isprintable()]
@@ -80,7 +85,8 @@ def runs_below(paths: Iterable[Path]) -> list[Path]:
     """Return all runs at or below the paths, each once, in order; raise ValueError if a path has none."""
     found: dict[Path, Path] = {}
     for path in paths:
-        below = [path] if is_run(path) else sorted(file.parent for file in path.rglob("config.json"))
+        files = path.rglob("config.json") if is_folder(path) else ()
+        below = [path] if is_run(path) else sorted(file.parent for file in files)
         below = [folder for folder in below if folder == path or not os.path.lexists(folder / WEIGHTS)]
         if not below:
             raise ValueError(f"{path} holds no run: allowed are run folders, and folders with runs below them")

@@ -9,6 +9,7 @@ from typing import Literal
 from fire_rl.data.phases import batches_of
 from fire_rl.fire import At, Either, Every, Position, Schedule
 
+from .folder import is_folder
 from .settings import DriverSettings, setting
 
 
@@ -98,7 +99,7 @@ class PhasedSettings(DriverSettings, ABC):
     def data_folder(self) -> Path | None:
         """The folder of --data-dir; ValueError in one line if it does not exist."""
         folder = None if self.data_dir is None else Path(self.data_dir)
-        if folder is not None and not folder.is_dir():
+        if folder is not None and not is_folder(folder):
             raise ValueError(f"--data-dir {self.data_dir} given; there is no such folder")
         return folder
 
@@ -113,13 +114,16 @@ class PhasedSettings(DriverSettings, ABC):
         return sum(self.lengths)
 
     def check(self) -> None:
-        """Raise ValueError if a value is not allowed, or if the run would be longer than all phases."""
-        total = self.total
+        """Raise ValueError if a value is not allowed."""
         if not self.steps:
-            replace(self, steps=total).check()
+            replace(self, steps=self.total).check()
             return
         super().check()
-        if self.steps > total:
+
+    def check_together(self) -> None:
+        """Raise ValueError if two settings do not fit together, or if the run would be longer than all phases."""
+        super().check_together()
+        if self.steps > (total := self.total):
             raise ValueError(f"--steps {self.steps} given; allowed are at most {total:,}, the updates of all phases")
 
     def schedule_at(self) -> Schedule:

@@ -22,6 +22,7 @@ class Progress:
     seconds: float = 0.0  # running time so far, without interruptions
     last_evaluation: float | None = None
     owes: str | None = None  # the occasion of an evaluation that was interrupted by a stop
+    looked_before: bool = False  # whether an evaluation was made just before an event since the last boundary
 
     @property
     def handled(self) -> Position:
@@ -31,3 +32,4 @@ class Progress:
     def handle(self, position: Position) -> None:
         """Record that everything due at this boundary was done."""
         self.handled_updates, self.handled_steps = position.updates, position.progress
+        self.looked_before = False

@@ -90,7 +90,7 @@ class Reinforcement(Work):
         if isinstance(self.ratio, AdaptiveRatio) and all(network.target is None for network in self.networks()):
             raise ValueError("--replay-ratio adaptive follows the network that has a target; this agent has none")
         self.segments: tuple[Segment, ...] = ()
-        self._few_said = False
+        self._few_said = self._unfinished_said = False
         self.rank_examples: dict[str, int] = {}  # by network
         if settings.measure_every and hasattr(self.agent, "runs"):
             wanted, batch_size = wanted_examples(self.networks()), config.agent.batch_size
@@ -138,6 +138,8 @@ class Reinforcement(Work):
             following, rewards, terminated, truncated, infos = self.environment.step(self.to_environment(actions))
         true_next = envs.next_observations(following, infos)
         require_numbers("observation", true_next)
+        if true_next is not following:  # an episode ended, so that `following` has the first observation of the next
+            require_numbers("observation", following)
         require_numbers("reward", rewards)
         learned = np.sign(rewards) if self.clipped else rewards
         self.replay.add(observations, actions, learned, true_next, terminated, truncated)
@@ -276,18 +278,35 @@ class Reinforcement(Work):
             require_numbers("observation", observations)
             return self.act(observations)
 
-        returns, lengths = self.evaluation.run(act, self.calls)
+        returns, lengths = self.evaluation.run(act, self.calls, self._say_unfinished)
         mean = float(returns.mean())
         lengths = lengths * self.settings.action_repeat
         values = {"return": mean, "returns": returns.tolist(), "lengths": lengths.tolist()}
         score = envs.normalised_score(self.settings.env, mean)
         return values if score is None else values | {"score": score}
 
-    def show(self, folder: Path, occasion: str) -> None:
-        """Film the evaluation's first episode."""
-        if (film := self.film) is not None:
-            path, act = evaluation_video(folder, self.steps, occasion), self.evaluation.explored(self.act)
-            self.host.attempt(path.name, lambda: film.record(act, self.evaluation.seeds[0], path))
+    def _say_unfinished(self) -> None:
+        if not self._unfinished_said:
+            self._unfinished_said = True
+            steps = self.settings.eval_steps
+            self.host.say(f"no episode ended within --eval-steps {steps}: the returns are those of unfinished episodes")
+
+    def show(self, folder: Path, occasion: str, stopping: Callable[[], bool]) -> None:
+        """Film the evaluation's first episode; the film is given up if the run is asked to stop."""
+        if (film := self.film) is None:
+            return
+        path = evaluation_video(folder, self.steps, occasion)
+
+        def act(observations: np.ndarray) -> np.ndarray:
+            if stopping():
+                raise InterruptedError("the run was asked to stop")
+            return self.act(observations)
+
+        def record() -> None:
+            with self.calls.between(self.evaluation.explored(act)) as acting:
+                film.record(acting, self.evaluation.seeds[0], path)
+
+        self.host.attempt(path.name, record)
 
     # State
 

@@ -54,7 +54,7 @@ def restore(folder: Path, step: int, driver: Driver) -> list[str]:
         raise
     except Exception as error:  # the values are not trusted and may cause any error
         raise Damaged(f"{folder_of(folder, step)} does not fit this run: {in_a_line(error)}") from error
-    forget_videos(folder, step)
+    forget_videos(folder, step, checkpoint.values.progress.owes)
     return [f"warning: {note}" for note in cut_back(folder, checkpoint.values.file_sizes)]
 
 

@@ -13,7 +13,7 @@ from .beginning import (
     STARTING,
     Request,
     begin,
-    branched_config,
+    branched,
     check_vacant,
     claimed_machine,
     clear,
@@ -34,10 +34,11 @@ from .folder import is_run, refuse_links
 from .learners import build, read_config
 from .made_with import made_with
 from .memory import keep_large_blocks, only_new_objects_collected
+from .policy import split_run
 from .restoring import restore, restore_newest, say_what_changed
 from .result import Result
 from .settings import names_with
-from .slim import is_slimmed, slim
+from .slim import is_over, is_slimmed, slim
 from .sources import refuse_changed_sources
 from .stopping import stop_signals
 from .threads import choose_threads
@@ -69,8 +70,9 @@ def carry_out(request: Request, on_evaluation: Callable[[int, float], object] | 
 
 def start(request: Request, watch: Callable[[int, float], object]) -> Result:
     """Begin a new run or a branch, and train it. If it cannot begin, none of its files are left."""
-    config = request.config if request.branch_from is None else branched_config(request, request.branch_from)
-    config = config.resolved()
+    if request.branch_from is not None:
+        request = branched(request, request.branch_from)
+    config = request.config.resolved()
     folder = request.run_dir or default_folder(config)
     with claimed(folder):
         with writable(folder):
@@ -79,6 +81,8 @@ def start(request: Request, watch: Callable[[int, float], object]) -> Result:
             config, notes = with_threads(config)
             with tracked(config) as tracking:
                 work, made = build(config), made_with(config)
+                if request.branch_from is not None:
+                    refuse_changed_sources(split_run(request.branch_from)[0], config, evaluated=True)
                 driver, step = Driver(folder, config, work, made), None
                 again = command_again(config, request.branch_from, request.given, request.trust)
                 notes.append(f"repeat it with  {again}")
@@ -108,6 +112,9 @@ def resume(request: Request, folder: Path, watch: Callable[[int, float], object]
             config, notes = with_threads(config)
             claims = claimed_machine(folder)
             if is_slimmed(folder):
+                if is_over(folder) and config.run.steps <= (reached := max(steps_of(folder))):
+                    print(f"{folder}: finished already, at step {reached:,}; it was slimmed and cannot be continued")
+                    return result_of(folder, config, "finished", reached)
                 raise ValueError(
                     f"{folder} was slimmed: its replay is gone, so that it cannot be continued; it can be evaluated, "
                     "watched, compared and reported on"

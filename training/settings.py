@@ -126,11 +126,13 @@ class DriverSettings:
                 raise ValueError(f"{flag(name)} {min(getattr(self, name))} given; allowed are {self.unit} above 0")
         self._check_measures()
 
-    def check_probes(self) -> None:
-        """Raise ValueError if trainability should be measured more often than measures are taken.
+    def check_together(self) -> None:
+        """Raise ValueError if two settings do not fit together.
 
-        A branch that gives only one of the two settings is checked when it has its trunk's other settings.
+        A branch or a resumed run may be given only one of the two: it is checked when it has the earlier run's others.
         """
+        if not self.measure_hessian and any(trigger.measure == "hessian" for trigger in self.triggers()):
+            raise ValueError("--reinit-when needs the Hessian, which is measured only with --measure-hessian True")
         if self.probe_every is not None and self.probe_every < max(1, self.measure_every):
             least = f"--measure-every {self.measure_every} or above"
             raise ValueError(f"--trainability-every {self.probe_every} given; allowed is {least}")
@@ -154,8 +156,6 @@ class DriverSettings:
         if not self.measure_every:
             for name, value in self.looks_at_measures.items():
                 raise ValueError(f"{flag(name)}{value} needs measures; --measure-every 0 given, allowed is above 0")
-        if not self.measure_hessian and any(trigger.measure == "hessian" for trigger in self.triggers()):
-            raise ValueError("--reinit-when needs the Hessian, which is measured only with --measure-hessian True")
 
     @property
     def probe_every(self) -> int | None:

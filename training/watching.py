@@ -1,5 +1,6 @@
 """Choose one episode, film it and write the video, for `watch.py`."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ def watch(
         if value is not None and value < least:
             raise ValueError(f"{flag} {value} given; allowed are whole numbers from {least} on")
     run, step = split_run(name)
-    a_policy = run.exists() or step is not None or is_pretrained(name)  # and not an environment
+    a_policy = os.path.lexists(run) or step is not None or is_pretrained(name)  # and not an environment
     policy = load_policy(run, step, trusted(run, trust)) if a_policy else None
     title, stem = _names(name, policy)
     files = _files(stem if output is None else output, chosen=output is not None)
@@ -68,7 +69,11 @@ def _names(name: str, policy: Policy | None) -> tuple[str, Path]:
 
 def _files(stem: Path, chosen: bool) -> list[Path]:
     """Return the files to write; raise ValueError if one of them cannot be written."""
-    if chosen and (stem.is_dir() or not stem.name):
+    try:
+        a_folder = chosen and (stem.is_dir() or not stem.name)
+    except OSError as error:  # the name is too long, or there is no permission
+        raise ValueError(f"--output {stem} given: {error.strerror}") from error
+    if a_folder:
         raise ValueError(f"--output {stem} given, which is a folder; allowed is a file, such as {stem / 'video.mp4'}")
     if chosen and stem.suffix not in ("", *RECORDERS):
         raise ValueError(f"--output {stem} given; allowed endings are {' and '.join(RECORDERS)}, or none for both")

@@ -152,8 +152,8 @@ class Work(ABC):
         `pause` is called again and again, and may end the evaluation by an exception.
         """
 
-    def show(self, folder: Path, occasion: str) -> None:  # noqa: B027  # optional
-        """Show the evaluation that was just made in another form, such as a video."""
+    def show(self, folder: Path, occasion: str, stopping: Callable[[], bool]) -> None:  # noqa: B027  # optional
+        """Show the evaluation that was just made in another form, such as a video, unless the run should stop."""
 
     @abstractmethod
     def learner(self) -> Mapping[str, Tensor]:

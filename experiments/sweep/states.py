@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from fire_rl.training.checkpoint import read_manifest
-from fire_rl.training.files import METRICS, FolderLock
+from fire_rl.training.files import METRICS, FolderLock, InUse
+from fire_rl.training.folder import is_run
 from fire_rl.training.lines import Divergence, EvaluationLine, TrainLine
 
 from ..failure import failure_path
@@ -31,7 +32,7 @@ def state_of(job: Job) -> RunState:
     A run has failed if a comparison recorded a failure and the run has written no metrics since. The other states are
     read from its metrics.
     """
-    begun = (job.folder / "config.json").exists()
+    begun = is_run(job.folder)
     newest = job.reader.newest(job.folder, TAIL)[-1:] if begun else []
     if any(isinstance(line, Divergence) for line in newest):
         return "diverged"
@@ -77,8 +78,10 @@ def in_use(job: Job) -> bool:
         return False
     try:
         FolderLock(job.folder).release()
-    except ValueError:
+    except InUse:
         return True
+    except ValueError:  # it cannot be locked at all, which the run itself says in one line when it is started
+        return False
     return False
 
 

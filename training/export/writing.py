@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..card import CONFIG, is_card
 from ..durable import flush_folder, write_durably
-from ..folder import WEIGHTS
+from ..folder import WEIGHTS, is_folder
 
 CARD_FILES = (WEIGHTS, CONFIG, "README.md", "curve.csv", "curve.png")
 
@@ -18,9 +18,11 @@ def require_place(path: Path, overwrite: bool, folder: bool = False) -> None:
     """Raise ValueError, in one line, if a file, or a card's folder, cannot be written at this path."""
     if not path.name:
         raise ValueError(f"--output {path} given; allowed is the name of a new {'folder' if folder else 'file'}")
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         raise ValueError(f"--output {path} given; there is no folder {path.parent}")
-    if os.path.lexists(path):
+    with _writable(path):
+        exists = path.is_symlink() or path.exists()
+    if exists:
         if not overwrite:
             raise ValueError(f"{path} exists already: add --overwrite to replace it, or choose another --output")
         if folder:

@@ -32,7 +32,8 @@ class TensorBoard(Tracker):
 
     def histogram(self, name: str, values: Any, step: int, line: int) -> None:
         """Write a histogram."""
-        self._writer.add_histogram(name, torch.as_tensor(values), step)
+        with naming(self.folder):
+            self._writer.add_histogram(name, torch.as_tensor(values), step)
 
     def flush(self) -> None:
         """Write all waiting events to the file."""
