@@ -79,6 +79,7 @@ def test_a_path_with_too_long_a_name_is_refused_in_one_line(body: Callable[[Sequ
     code, _, errors = call(body, *words.format("x" * 300).split())
     assert code == 2
     assert errors.count("\n") == 1
+    assert "File name too long" in errors or "--resume" not in words
 
 
 def stopped(*_: object) -> None:

@@ -35,6 +35,17 @@ def is_folder(path: Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112
 
 
+def out_of_reach(path: Path) -> str:
+    """Return why a path cannot be looked at, such as its too long name; an empty text if it can, or is missing."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"{error.strerror or error}"
+    return ""
+
+
 def not_a_run(folder: Path) -> str:
     """Say in one line why a folder is not a run, and name a run of a similar name, or otherwise the newest run.
 
@@ -50,7 +61,7 @@ def not_a_run(folder: Path) -> str:
     where = "in it" if there else f"in {place}"
     near = "" if there else did_you_mean(folder.name, [path.name for path in runs], cutoff=0.8)
     advice = near or (f"; the newest run {where} is {newest}" if newest else "")
-    why = "it has no config.json" if there else "there is no such folder"
+    why = "it has no config.json" if there else out_of_reach(folder) or "there is no such folder"
     return f"{str(folder)[:300]} is not a run: {why}{advice}"
 
 
@@ -89,6 +100,7 @@ def runs_below(paths: Iterable[Path]) -> list[Path]:
         below = [path] if is_run(path) else sorted(file.parent for file in files)
         below = [folder for folder in below if folder == path or not os.path.lexists(folder / WEIGHTS)]
         if not below:
-            raise ValueError(f"{path} holds no run: allowed are run folders, and folders with runs below them")
+            why = out_of_reach(path) or "allowed are run folders, and folders with runs below them"
+            raise ValueError(f"{path} holds no run: {why}")
         found |= {folder.resolve(): folder for folder in below}
     return list(found.values())
