@@ -47,6 +47,7 @@ from fire_rl.fire.probe import Probe
 from fire_rl.training import command_line
 from fire_rl.training.durable import Damaged, write_durably
 from fire_rl.training.files import read_json, write_json
+from fire_rl.training.folder import is_run
 from fire_rl.training.memory import keep_large_blocks
 
 AGAINST = "fire"  # the method that the others are compared with
@@ -264,7 +265,7 @@ def body(arguments: Sequence[str]) -> int:
     if (code := compare(words)) or "--dry-run" in more:
         return code
     torch.set_num_threads(asked.threads)
-    found = find_runs([job.folder for job in jobs if (job.folder / "config.json").exists()])
+    found = find_runs([job.folder for job in jobs if is_run(job.folder)])
     scores = measured(found, asked)
     runs = [run for run in found.runs if run.seed in scores]
     (comparison,) = analyse(runs, Options(baseline=AGAINST), found.trunks).comparisons

@@ -20,6 +20,7 @@ import tyro
 from benchmarks.differences import differences
 from fire_rl import envs
 from fire_rl.training.evaluate import evaluate
+from fire_rl.training.folder import is_run
 from fire_rl.training.lines import final_score, read_lines
 
 FOLDER = Path("runs") / f"quick-preset-{datetime.now():%Y%m%d-%H%M%S}"
@@ -67,7 +68,7 @@ def killed_run(folder: Path, seed: int, kills: int, duration: float) -> int:
             process.send_signal(signal.SIGKILL)
             process.wait()
             struck += 1
-            if (folder / "config.json").exists():
+            if is_run(folder):
                 command = [sys.executable, "train_sac.py", "--resume", str(folder)]
 
 

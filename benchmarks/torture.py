@@ -23,6 +23,7 @@ import tyro
 
 from benchmarks.differences import differences
 from fire_rl.fire import parse_method
+from fire_rl.training.folder import is_run
 
 from .killed import TIME, Death, begin_server, judge, one_life
 
@@ -100,7 +101,7 @@ def tortured(
         tally.kills[death.kind] += 1
         if "Traceback" in life.output:
             tally.failures.append(f"{' '.join(command)}\n    {life.output.strip()[-2000:]}")
-        if (folder / "config.json").exists():
+        if is_run(folder):
             command, tally.resumes = ["--resume", str(folder)], tally.resumes + 1
         else:
             tally.begun_again += 1

@@ -26,6 +26,7 @@ from fire_rl.training.asked import split, unknown_flag, words_of
 from fire_rl.training.beginning import folder_name
 from fire_rl.training.command_line import command_line, flags_of, preset_named
 from fire_rl.training.files import claimed
+from fire_rl.training.folder import is_run
 from fire_rl.training.learners import LEARNERS
 from fire_rl.training.stopping import STOPPED
 from fire_rl.training.tracking.names import require_packages
@@ -123,7 +124,7 @@ def check_report(options: Options, grid: Grid) -> list[str]:
 
 def folder_of_reports(paths: Sequence[Path]) -> Path:
     """Return the folder for a report on these paths: the folder of runs if only one is given, else runs/report."""
-    return paths[0] if len(paths) == 1 and not (paths[0] / "config.json").exists() else Path("runs/report")
+    return paths[0] if len(paths) == 1 and not is_run(paths[0]) else Path("runs/report")
 
 
 def make_grid(options: Options, passed: Flags) -> Grid:

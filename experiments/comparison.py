@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
+from fire_rl.training.folder import is_run
 from fire_rl.training.sources import changed_sources
 from fire_rl.training.stopping import STOPPED, stop_signals
 
@@ -131,5 +132,5 @@ def report(
 def check_sources(jobs: Sequence[Job]) -> None:
     """Raise ValueError if the source of a method or an environment has changed since an existing run began."""
     for job in jobs:
-        if (job.folder / "config.json").exists() and (changed := changed_sources(job.folder)):
+        if is_run(job.folder) and (changed := changed_sources(job.folder)):
             raise ValueError(f"{job.name}: {changed}; give another --dir, or restore the source")

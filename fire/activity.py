@@ -80,7 +80,8 @@ def missing_measures(network: Network, layers: Sequence[HiddenLayer]) -> str:
 
 def dormancy_scores(values: Tensor) -> Tensor:
     """Return each unit's mean |h| divided by its layer's mean, (*shape, samples) -> (*shape); NaN if not finite."""
-    means = values.float().abs().mean(-1) if values.element_size() < 4 else values.abs().mean(-1)
+    wide = values.float() if values.element_size() < 4 else values  # 1e-9 is 0 in half precision
+    means = wide.abs().mean(-1)
     # 1e-9 is in the published code: if a whole layer outputs zero, all of its units count as dead.
     return means / (means.mean(-1, keepdim=True) + 1e-9)
 

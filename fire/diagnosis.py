@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
-import torch
 from torch import nn
 
 from .event import finite
@@ -37,6 +36,7 @@ from .probe import (
     with_layers_of,
 )
 from .scores import LEAST, Reading, Score, mean_of
+from .undisturbed import streams_kept
 
 Lost: TypeAlias = Literal["nothing", "not settled", "at its own rate", "unlearning", "fitting"]
 Where: TypeAlias = Literal["", "not settled", "last layer", "hidden layers"]
@@ -176,8 +176,7 @@ def diagnose(
     if found := first_not_finite(module.named_parameters()):
         raise ValueError(f"network {name!r} holds {found[1]} in {found[0]}: it has diverged and cannot learn any more")
     make = fresh or (lambda number: initialised_again(module, number))
-    devices = {parameter.device for parameter in module.parameters() if parameter.is_cuda}
-    with torch.random.fork_rng(list(devices)):
+    with streams_kept(module):
         bench = Bench(make, Data.of(batches), run, optimizer=optimizer, rate=rate, probe=probe, seed=seed)
         return examine(module, name, bench, last_layers(module, head))
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 
 from .matrices import holder_of, take_inventory
-from .undisturbed import modes_restored, undisturbed
+from .undisturbed import modes_restored, streams_kept, undisturbed
 
 Run: TypeAlias = Callable[[nn.Module, Any], Tensor]  # a module on a batch -> (examples, outputs)
 MakeOptimizer: TypeAlias = Callable[[list[Tensor], float], Optimizer]  # from parameters and a learning rate
@@ -202,8 +202,7 @@ def with_layers_of(module: nn.Module, other: nn.Module, layers: Sequence[str]) -
 def initialised_again(module: nn.Module, seed: int) -> nn.Module:
     """Return a copy that the `reset_parameters` of its parts initialise again; raise ValueError if a part has none."""
     made = copy.deepcopy(module)
-    devices = {parameter.device for parameter in module.parameters() if parameter.is_cuda}
-    with torch.random.fork_rng(list(devices)):
+    with streams_kept(module):
         torch.manual_seed(seed)
         for name, part in made.named_modules():
             if not any(True for _ in part.parameters(recurse=False)):

@@ -9,12 +9,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from .diagnosis import FORMS, Bench
 from .finite import first_not_finite
 from .probe import Data, MakeOptimizer, NothingToLearn, Probe, Run, plain_optimizer, plain_run
+from .undisturbed import streams_kept
 
 SHORT = Probe(updates=100, rates=(1e-3,), seeds=3, points=5)
 
@@ -41,8 +41,7 @@ def trainability(module: nn.Module, probed: Probed, probe: Probe | None = None) 
     """
     if first_not_finite(module.named_parameters()):
         return math.nan
-    devices = {parameter.device for parameter in module.parameters() if parameter.is_cuda}
-    with torch.random.fork_rng(list(devices)):
+    with streams_kept(module):
         try:
             bench = probed.bench(probe or SHORT)
             return min(bench.read(form, [module], form).best.value for form in FORMS)

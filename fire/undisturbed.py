@@ -1,20 +1,24 @@
 """Run a module without lasting side effects."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import torch
 from torch import nn
 
 
+def streams_kept(module: nn.Module) -> AbstractContextManager[None]:
+    """Return a context after which the global random generators of the CPU and of the module's GPUs are as before."""
+    return torch.random.fork_rng(list({parameter.device for parameter in module.parameters() if parameter.is_cuda}))
+
+
 @contextmanager
 def undisturbed(module: nn.Module, *others: nn.Module | None) -> Iterator[None]:
     """Run the block with gradients and without mixed precision; then restore random generators and all buffers."""
-    devices = {parameter.device for parameter in module.parameters() if parameter.is_cuda}
     kinds = {parameter.device.type for parameter in module.parameters()}
     with (
         buffers_kept(module, *others),
-        torch.random.fork_rng(list(devices)),
+        streams_kept(module),
         torch.enable_grad(),
         ExitStack() as precise,
     ):

@@ -90,7 +90,7 @@ class Reinforcement(Work):
         if isinstance(self.ratio, AdaptiveRatio) and all(network.target is None for network in self.networks()):
             raise ValueError("--replay-ratio adaptive follows the network that has a target; this agent has none")
         self.segments: tuple[Segment, ...] = ()
-        self._few_said = self._unfinished_said = False
+        self._said: set[str] = set()
         self.rank_examples: dict[str, int] = {}  # by network
         if settings.measure_every and hasattr(self.agent, "runs"):
             wanted, batch_size = wanted_examples(self.networks()), config.agent.batch_size
@@ -202,10 +202,9 @@ class Reinforcement(Work):
         wanted, held = self.rank_examples, len(self.replay)
         if not wanted or not held:
             return {}
-        if held < (most := max(wanted.values())) and not self._few_said:
-            self._few_said = True
+        if held < (most := max(wanted.values())):
             need = f"ranks of features need {most:,} transitions"
-            self.host.say(f"{need}: they are too low while the replay holds {held:,}")
+            self._say_once("few", f"{need}: they are too low while the replay holds {held:,}")
         seed = np.random.SeedSequence([self.measure_seed, updates, 1]).generate_state(1, np.uint64)
         examples = self.examples(min(most, held), int(seed[0]))
         runs: Runs = self.agent.runs(examples, wanted)  # type: ignore[attr-defined]
@@ -278,18 +277,21 @@ class Reinforcement(Work):
             require_numbers("observation", observations)
             return self.act(observations)
 
-        returns, lengths = self.evaluation.run(act, self.calls, self._say_unfinished)
+        unfinished = (
+            f"no episode ended within --eval-steps {self.settings.eval_steps}: the returns are those of unfinished "
+            "episodes"
+        )
+        returns, lengths = self.evaluation.run(act, self.calls, partial(self._say_once, "unfinished", unfinished))
         mean = float(returns.mean())
         lengths = lengths * self.settings.action_repeat
         values = {"return": mean, "returns": returns.tolist(), "lengths": lengths.tolist()}
         score = envs.normalised_score(self.settings.env, mean)
         return values if score is None else values | {"score": score}
 
-    def _say_unfinished(self) -> None:
-        if not self._unfinished_said:
-            self._unfinished_said = True
-            steps = self.settings.eval_steps
-            self.host.say(f"no episode ended within --eval-steps {steps}: the returns are those of unfinished episodes")
+    def _say_once(self, what: str, line: str) -> None:
+        if what not in self._said:
+            self._said.add(what)
+            self.host.say(line)
 
     def show(self, folder: Path, occasion: str, stopping: Callable[[], bool]) -> None:
         """Film the evaluation's first episode; the film is given up if the run is asked to stop."""

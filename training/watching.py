@@ -15,6 +15,7 @@ from fire_rl.envs.world import World
 from .durable import require_writable, write_durably
 from .evaluate import Act, exploring
 from .film import decisions_at_most, film, make_filmed, play, timing
+from .folder import out_of_reach
 from .policy import Policy, load_policy, split_run
 from .pretrained import PREFIX, is_pretrained, pretrained_names
 from .trust import trusted
@@ -69,11 +70,9 @@ def _names(name: str, policy: Policy | None) -> tuple[str, Path]:
 
 def _files(stem: Path, chosen: bool) -> list[Path]:
     """Return the files to write; raise ValueError if one of them cannot be written."""
-    try:
-        a_folder = chosen and (stem.is_dir() or not stem.name)
-    except OSError as error:  # the name is too long, or there is no permission
-        raise ValueError(f"--output {stem} given: {error.strerror}") from error
-    if a_folder:
+    if chosen and (why := out_of_reach(stem)):
+        raise ValueError(f"--output {stem} given: {why}")
+    if chosen and (stem.is_dir() or not stem.name):
         raise ValueError(f"--output {stem} given, which is a folder; allowed is a file, such as {stem / 'video.mp4'}")
     if chosen and stem.suffix not in ("", *RECORDERS):
         raise ValueError(f"--output {stem} given; allowed endings are {' and '.join(RECORDERS)}, or none for both")

@@ -21,9 +21,9 @@ _together: Barrier | None = None  # in a worker: the barrier at which all begin 
 
 
 def together(setting: Setting, rows: Rows) -> None:
-    """Add a row for each number of processes, and on a GPU one for the largest number in tf32."""
+    """Add a row for each number of processes, and on a GPU the smallest and the largest also in tf32."""
     cases: list[tuple[int, Precision]] = [(count, "float32") for count in COUNTS[: 2 if setting.quick else None]]
-    cases += [(1, "tf32"), (COUNTS[-1], "tf32")] if setting.card else []
+    cases += [(count, "tf32") for count in (COUNTS[0], COUNTS[-1])] if setting.card else []
     for count, precision in cases:
         name = f"{count} process{'es' * (count > 1)}, {precision}"
         rows.add(name, partial(rates, count, setting, precision))

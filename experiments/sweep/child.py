@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from fire_rl.place import called, launch
+from fire_rl.training.folder import is_run
 from fire_rl.training.stopping import STOPPED
 
 from ..failure import BEGIN, open_log
@@ -26,7 +27,7 @@ def start(job: Job, environment: Mapping[str, str] = {}, directory: Path | None 
 
     The process has its own session, so that Ctrl-C reaches only the comparison. It gets SIGTERM if its parent dies.
     """
-    begun = (job.folder / "config.json").exists()
+    begun = is_run(job.folder)
     words = ("--resume", str(job.folder), *job.resumed_with) if begun else job.arguments
     with open_log(job.folder) as output:
         output.write(f"{BEGIN}{datetime.now():%Y-%m-%d %H:%M:%S} {called(job.agent)} {shlex.join(words)}\n".encode())

@@ -83,10 +83,8 @@ def _with_own_count(
         return first / _weight(beta1, count) / ((second / _weight(beta2, count)).sqrt() + group["eps"])
 
     view = weights.by_unit(parameter)  # with maximize=True, torch negates the gradient before the moments
-    yield (
-        view,
-        torch.where(own <= own_steps, view[units] + group["lr"] * (direction(shared) - direction(own)), view[units]),
-    )
+    corrected = view[units] + group["lr"] * (direction(shared) - direction(own))
+    yield view, torch.where(own <= own_steps, corrected, view[units])
     for key, beta in (("exp_avg", beta1), ("exp_avg_sq", beta2), ("max_exp_avg_sq", beta2)):
         if key in state:
             moments = weights.by_unit(state[key])
