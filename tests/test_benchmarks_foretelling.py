@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from benchmarks.foretelling import __main__ as command
-from benchmarks.foretelling import triggers
+from benchmarks.foretelling import correlation, triggers
 from benchmarks.foretelling.correlation import (
     RESAMPLES,
     Sample,
@@ -23,6 +23,7 @@ from benchmarks.foretelling.correlation import (
     fewest_blocks,
     overall,
     resampled_overall,
+    sign_flips,
     tau_b,
     weights_of,
     within,
@@ -142,6 +143,29 @@ def test_too_few_blocks_settle_nothing():
             assert (tau.value, tau.low, tau.high) == pytest.approx((1, 1, 1))
             assert tau.blocks == blocks
             assert tau.settled == (blocks >= 10)
+
+
+@pytest.mark.parametrize("blocks", [2, 5, 9])
+def test_sign_flips_are_those_of_scipy(blocks: int):
+    sums = np.random.default_rng(blocks).normal(0.5, 1, blocks)
+    expected = stats.permutation_test((sums,), np.sum, permutation_type="samples", n_resamples=np.inf)
+    assert sign_flips(sums) == pytest.approx(expected.pvalue)
+
+
+def test_drawn_sign_flips_agree_with_all_of_them(monkeypatch: pytest.MonkeyPatch):
+    sums = np.random.default_rng(3).normal(0.5, 1, 12)
+    p = sign_flips(sums)
+    monkeypatch.setattr(correlation, "MOST_FLIPPED", 11)
+    assert sign_flips(sums) == pytest.approx(p, abs=0.01)
+
+
+def test_sign_flips_must_agree_within_runs():
+    sample = sample_of(10, 4)
+    alike = replace(sample, x=np.where(sample.run < 2, -sample.y, sample.y))  # 2 of 10 runs have the opposite sign
+    assert within(alike).value == pytest.approx(0.6)
+    assert within(alike).low > 0
+    assert not within(alike).settled
+    assert sign_flips(np.repeat([-1.0, 1.0], [2, 8])) == pytest.approx(2 * 56 / 2**10)
 
 
 def test_what_is_unknown_is_left_out():
@@ -391,6 +415,11 @@ def test_thresholds_are_chosen_on_some_seeds_and_judged_on_others():
     for wrong in (replace(options, judge="11-12"), replace(options, choose="5-6"), replace(options, judge="0")):
         with pytest.raises(ValueError, match="would be used twice"):
             triggers.refuse_shared_seeds(wrong, made)
+    assert triggers.regular(options) == ["fire@every=10000"]
+    assert triggers.regular(replace(options, periods=(5, 7, 5))) == ["fire@every=5", "fire@every=7"]
+    assert triggers.regular(replace(options, periods=())) == []
+    with pytest.raises(ValueError, match="--periods 0 given"):
+        triggers.regular(replace(options, periods=(5, 0)))
     with pytest.raises(ValueError, match="no checkpoint of game has weight_norm"):
         triggers.candidates(made, "game", "weight_norm>")
     with pytest.raises(ValueError, match="no checkpoint of chess has dormant"):

@@ -9,6 +9,9 @@ For two checkpoints i and j, concordance is sign(x_i - x_j) sign(y_i - y_j), and
 sqrt(pairs not tied in x * pairs not tied in y). All three are sums over pairs, so they are summed for every pair of
 blocks once. A resample that contains block b w_b times has the pairs within each of its w_b copies, and the pairs with
 the copies of other blocks. Copies of the same block are not compared with each other: no two blocks are ever so alike.
+
+With few blocks these intervals are somewhat too narrow. Within runs there is an exact test besides: if a measure
+predicted nothing, the taus of all runs of a block could equally well have the opposite sign (Fisher, 1935).
 Kendall, "The Treatment of Ties in Ranking Problems", Biometrika 1945; Davison and Hinkley, "Bootstrap Methods and
 their Application", 1997, section 3.8, on resampling clusters.
 """
@@ -26,6 +29,7 @@ Labels: TypeAlias = NDArray[np.int64]
 RESAMPLES = 20_000
 LEAST_BLOCKS = 5  # with fewer blocks there is no interval: it would be far too narrow
 LEVEL = 0.05
+MOST_FLIPPED = 22  # blocks whose signs are flipped in every combination, 4 million; of more, RESAMPLES are drawn
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class Tau:
     value: float
     low: float = math.nan  # 95%
     high: float = math.nan
-    strict_low: float = math.nan  # 95% for all measures together (Bonferroni); only with enough blocks
+    strict_low: float = math.nan  # 95% for all measures together (Bonferroni), if the test by sign flips can reach that
     strict_high: float = math.nan
     blocks: int = 0  # that it is computed from
     points: int = 0
@@ -106,7 +110,20 @@ def within(sample: Sample, intervals: int = 1) -> Tau:
     values, member = np.array(taus), _member(np.array(blocks))
     weights = weights_of(len(member)) @ member  # of runs
     resampled = weights @ values / weights.sum(1)
-    return _with_intervals(float(values.mean()), resampled, len(member), len(sample.x), intervals)
+    p = sign_flips(member @ values)
+    return _with_intervals(float(values.mean()), resampled, len(member), len(sample.x), intervals, p)
+
+
+def sign_flips(sums: Array) -> float:
+    """Return the two-sided p value of the sum of all blocks, if each block's sum could have the opposite sign."""
+    if len(sums) > MOST_FLIPPED:
+        signs = np.random.default_rng(0).choice([-1.0, 1.0], (RESAMPLES, len(sums)))
+        flipped = np.append(signs @ sums, sums.sum())
+    else:
+        flipped = np.zeros(1)
+        for each in sums:
+            flipped = np.concatenate([flipped - each, flipped + each])
+    return float((np.abs(flipped) >= abs(sums.sum()) - 1e-9).mean())
 
 
 def between(sample: Sample, intervals: int = 1) -> Tau:
@@ -145,17 +162,17 @@ def weights_of(blocks: int, resamples: int = RESAMPLES) -> Array:
 def fewest_blocks(intervals: int) -> int:
     """Return how many blocks the corrected level LEVEL / intervals needs.
 
-    The smallest two-sided p of an exact sign-flip test with n blocks is 2 / 2^n; it has to be at most this level.
+    The smallest two-sided p of a test by sign flips with n blocks is 2 / 2^n; it has to be at most this level.
     """
     return math.ceil(math.log2(2 * intervals / LEVEL))
 
 
-def _with_intervals(value: float, resampled: Array, blocks: int, points: int, intervals: int) -> Tau:
+def _with_intervals(value: float, resampled: Array, blocks: int, points: int, intervals: int, p: float = 0.0) -> Tau:
     resampled = resampled[np.isfinite(resampled)]
     if blocks < LEAST_BLOCKS or len(resampled) < RESAMPLES // 2 or not math.isfinite(value):
         return Tau(value, blocks=blocks, points=points)
     tails = [tail for level in (LEVEL, LEVEL / intervals) for tail in (level / 2, 1 - level / 2)]
     low, high, strict_low, strict_high = (float(bound) for bound in np.quantile(resampled, tails))
-    if blocks < fewest_blocks(intervals):
+    if blocks < fewest_blocks(intervals) or p > LEVEL / intervals:
         strict_low = strict_high = math.nan
     return Tau(value, low, high, strict_low, strict_high, blocks, points)

@@ -59,8 +59,8 @@ def sections(
     yield f"![{said}, by network]({folder}/{PICTURE})"
     yield (
         "*Kendall's tau-b with trainability and 95% intervals. A filled mark is settled (bold in the tables): its "
-        f"interval excludes 0 also after the correction for {len(ROWS)} measures, and comes from at least "
-        f"{fewest_blocks(len(ROWS))} blocks.*"
+        f"interval excludes 0 also after the correction for {len(ROWS)} measures, it comes from at least "
+        f"{fewest_blocks(len(ROWS))} blocks, and within runs a test by sign flips agrees.*"
     )
     yield _how(cells, pooled)
     for cell in (pooled, *cells):
@@ -170,7 +170,8 @@ def _how(cells: Sequence[Cell], pooled: Cell) -> str:
         f"A tau in bold is *settled*: its interval excludes 0 also at the level corrected for {len(ROWS)} measures "
         f"(Bonferroni), {LEVEL:g}/{len(ROWS)} = {LEVEL / len(ROWS):.2g}, and it comes from at least "
         f"{fewest_blocks(len(ROWS))} blocks. With n blocks, the smallest possible p of an exact sign-flip test is "
-        "2/2^n, so fewer blocks cannot reach this level."
+        "2/2^n, so fewer blocks cannot reach this level. *Within runs*, where such a test exists, it must reach this "
+        "level too: the taus of all runs of a block could equally well have the opposite sign."
     )
 
 

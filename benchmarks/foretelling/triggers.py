@@ -8,8 +8,8 @@ The rule, the same for every measure:
    high one goes with low trainability in the checkpoints of SpaceInvaders.
 2. Every candidate is run on the seeds A. The threshold with the highest mean final return on A is chosen; of equal
    ones, the one with fewer events.
-3. Only the chosen thresholds are run on the seeds B, beside no method, and beside the method with events as often as a
-   trigger can have them. Only B is judged: compare.py writes its report into DIR/judge.
+3. Only the chosen thresholds are run on the seeds B, beside no method, and beside the method with regular events. Only
+   B is judged: compare.py writes its report into DIR/judge.
 No seed of the checkpoints is in A or B, and no seed is in both. The same command continues after an interruption.
 The two tables are printed, and written to DIR/triggers.md. A difference is that to no method on the same seeds, with
 its exact 95% interval from all sign flips.
@@ -67,6 +67,8 @@ class Options:
     """Seeds A, on which thresholds are chosen."""
     judge: str = "20-25"
     """Seeds B, on which the chosen thresholds are judged."""
+    periods: tuple[int, ...] = (PROBE_EVERY,)
+    """Updates between the regular events beside them; the default is as often as a trigger can have events."""
     jobs: int = 2
     """Runs at once, with one thread each."""
     dry_run: bool = False
@@ -174,6 +176,13 @@ def refuse_shared_seeds(options: Options, records: Sequence[Record]) -> None:
         )
 
 
+def regular(options: Options) -> list[str]:
+    """Return the method with regular events, once for each period; ValueError: a period is not a number of updates."""
+    if min(options.periods, default=1) < 1:
+        raise ValueError(f"--periods {min(options.periods)} given; allowed are numbers of updates, at least 1")
+    return [f"{options.method}@every={period}" for period in dict.fromkeys(options.periods)]
+
+
 def seeds_of(text: str) -> list[int]:
     """Return the seeds that a text such as 20-25 names."""
     return list(compare.parse_seeds([text]))
@@ -187,15 +196,15 @@ def main(options: Options) -> int:
     refuse_shared_seeds(options, records)
     tried: Tried = {measure: candidates(records, options.game, measure) for measure in options.measures}
     every = [spelled(options.method, trigger) for triggers in tried.values() for trigger in triggers]
-    often = f"{options.method}@every={PROBE_EVERY}"
+    beside = [NOTHING, *regular(options)]
     if options.dry_run:
-        say_cost(options, tried, every, often)
+        say_cost(options, tried, every, beside)
         return 0
     if code := compare.body(words_of(options, "choose", [NOTHING, *every])):
         return code
     found = outcomes(options.dir / "choose", seeds_of(options.choose))
     winners = chosen_of(options, tried, found)
-    judged = [NOTHING, often, *winners]
+    judged = [*beside, *winners]
     words = words_of(options, "judge", judged)
     if code := compare.body([*words, "--baseline", NOTHING, "--reference", winners[0]]):
         return code
@@ -210,12 +219,12 @@ def main(options: Options) -> int:
     return 0
 
 
-def say_cost(options: Options, tried: Tried, every: Sequence[str], often: str) -> None:
+def say_cost(options: Options, tried: Tried, every: Sequence[str], beside: Sequence[str]) -> None:
     """Print both sweeps as compare.py's --dry-run does, with the updates that trainability adds."""
     compare.body([*words_of(options, "choose", [NOTHING, *every]), "--dry-run"])
     middle = [spelled(options.method, triggers[len(triggers) // 2]) for triggers in tried.values()]
     print("\nwhich thresholds are judged is not known yet; the middle candidates stand for them here")
-    compare.body([*words_of(options, "judge", [NOTHING, often, *middle]), "--dry-run"])
+    compare.body([*words_of(options, "judge", [*beside, *middle]), "--dry-run"])
     checks = int(options.replay_ratio * (options.steps - 1_000) // PROBE_EVERY)
     if any(measure.startswith(TRAINABILITY) for measure in tried):
         print(f"\na run with trainability makes {checks} checks of {updates_of(1):,} updates on copies besides")
