@@ -159,13 +159,16 @@ def test_drawn_sign_flips_agree_with_all_of_them(monkeypatch: pytest.MonkeyPatch
     assert sign_flips(sums) == pytest.approx(p, abs=0.01)
 
 
-def test_sign_flips_must_agree_within_runs():
-    sample = sample_of(10, 4)
-    alike = replace(sample, x=np.where(sample.run < 2, -sample.y, sample.y))  # 2 of 10 runs have the opposite sign
-    assert within(alike).value == pytest.approx(0.6)
-    assert within(alike).low > 0
-    assert not within(alike).settled
-    assert sign_flips(np.repeat([-1.0, 1.0], [2, 8])) == pytest.approx(2 * 56 / 2**10)
+def test_sign_flips_must_agree_within_runs(monkeypatch: pytest.MonkeyPatch):
+    """Eight runs with a tau of 1 and two with -1/3: the resamples exclude 0, and 8 of 1,024 combinations reach this."""
+    run = np.repeat(np.arange(10), 4)
+    x = np.concatenate([np.tile([1.0, 3, 2, 0], 2), np.tile(np.arange(4.0), 8)])
+    sample = Sample(x, np.tile(np.arange(4.0), 10), run, run, np.zeros(40, int))
+    assert sign_flips(np.repeat([-1 / 3, 1.0], [2, 8])) == 8 / 2**10
+    assert within(sample, 6).settled, "0.0078 <= 0.05 / 6"
+    assert not within(sample, 7).settled
+    monkeypatch.setattr(correlation, "sign_flips", lambda _: 0.0)
+    assert within(sample, 14).settled
 
 
 def test_what_is_unknown_is_left_out():
