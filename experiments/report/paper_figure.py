@@ -61,7 +61,7 @@ def _one_environment(compared: Compared, looks: Looks, sheet: Sheet) -> Figure:
     plain(main)
     draw_panel(main, compared, looks, runs=sheet.narrow)
     _name_branch(main, compared)
-    room = max(8, (110 if sheet.for_papers else 112) // columns)  # letters of a small panel's title
+    room = max(8, 100 // columns)  # letters of a small panel's title
     between = "\n" if any(len(f"{name}, n = {compared.curves[name].iqm.n}") > room for name in names) else ", "
     limits, first = limits_of(compared), None
     short = shortened_apart(names, [room] * len(names))
