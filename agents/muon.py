@@ -81,6 +81,18 @@ class Muon(torch.optim.Optimizer):
             step = {} if chosen else {"step": torch.zeros((), dtype=torch.float32, device=parameter.device)}
             self.state[parameter] = step | state
 
+    def learning_rates(self) -> dict[int, float]:
+        """Return the learning rate of each parameter, by its id: Muon's with its factor, or Adam's."""
+        (group,) = self.param_groups
+        return {
+            id(parameter): self._rate(parameter, group) if chosen else group["lr"]
+            for parameter, chosen in zip(group["params"], group["by_muon"], strict=True)
+        }
+
+    @staticmethod
+    def _rate(parameter: Tensor, group: dict[str, Any]) -> float:
+        return float(group["lr"] * group["muon_ratio"] * rate_factor(parameter))
+
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Take one step: Muon's for the matrices chosen for it, Adam's for all other parameters."""
@@ -101,8 +113,7 @@ class Muon(torch.optim.Optimizer):
         momentum.lerp_(gradient, 1 - group["momentum"])
         matrices = as_matrices(gradient.lerp(momentum, group["momentum"]))
         moves = torch.stack([nearly_orthogonal(matrix, group["steps"]) for matrix in matrices])
-        rate = group["lr"] * group["muon_ratio"] * rate_factor(parameter)
-        parameter.add_(moves.view(parameter.shape), alpha=-rate)
+        parameter.add_(moves.view(parameter.shape), alpha=-self._rate(parameter, group))
 
     def _adam_step(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
         if not parameters:

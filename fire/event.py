@@ -49,6 +49,12 @@ class Event:
     restructured: tuple[str, ...] = field(default=(), compare=False, repr=False)
     unit: str = field(default="", compare=False, repr=False)
 
+    @property
+    def changed_weights(self) -> bool:
+        """Whether a weight matrix, or a network's structure, is not as it was before the event."""
+        errors = [matrix.squared_frobenius_error for report in self.networks for matrix in report.matrices]
+        return bool(self.restructured) or not errors or any(errors)
+
     def __str__(self) -> str:
         progress = f"{self.position.progress:,}"
         progress = f"{progress} {self.unit}" if self.unit else f"progress {progress}"

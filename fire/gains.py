@@ -1,9 +1,9 @@
 """Multiply projected layers by gains, so that the root mean square of their outputs stays as it was.
 
-With the layer's output g W x + b, the gain g >= 0 solves mean (g W x + b)^2 = mean of the squared outputs before. If no
-gain reaches that, the nearest one is taken. The layers follow each other in the order of the forward pass, so that each
-one sees inputs that were already corrected. The weights are then a scaled isometry: all singular values of a matrix are
-equal, but no longer equal to the published scale.
+With the layer's output g W x + b, the gain g > 0 solves mean (g W x + b)^2 = mean of the squared outputs before. If no
+gain reaches that, the nearest one is taken, and 1 if the nearest one would be 0. The layers follow each other in the
+order of the forward pass, so that each one sees inputs that were already corrected. The weights are then a scaled
+isometry: all singular values of a matrix are equal, but no longer equal to the published scale.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -60,8 +60,10 @@ def first_passes(module: nn.Module, layers: Layers, visit: Visit) -> Iterator[No
 
 
 def solved(square: Tensor, product: Tensor, rest: Tensor, wanted: Tensor) -> Tensor:
-    """Return the gain g >= 0 with g^2 square + 2 g product + rest = wanted, the nearest one if there is none, and 1 for
-    a layer without any output of its own."""
+    """Return the gain g > 0 with g^2 square + 2 g product + rest = wanted, or the nearest one if there is none.
+
+    It is 1 if the nearest one would be 0, and for a layer without any output of its own.
+    """
     root = (product.square() + square * (wanted - rest)).clamp_min(0.0).sqrt()
     gain = (root - product) / square
     return torch.where((square > 0) & (gain > 0), gain, 1.0)

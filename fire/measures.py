@@ -82,7 +82,11 @@ def measure(
                 if hessian:
                     top["hessian"] = top_eigenvalue(gradients, parameters)
     if run is not None:
-        with undisturbed(network.module, network.target), HeadInput(network, every_pass=True) as head_input:
+        with (
+            undisturbed(network.module, network.target),
+            HeadInput(network, every_pass=True) as head_input,
+            torch.no_grad(),
+        ):
             run()
         if (features := head_input.latest) is not None:
             examples = features.shape[-2] if features.dim() <= 3 else len(features)

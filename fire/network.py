@@ -143,6 +143,15 @@ def refuse_unknown(optimizer: Optimizer, advice: str = "; or choose optimizer=ke
         raise ValueError(f"optimizer {kind} with dampening cannot be renewed in place{advice}")
 
 
+def refuse_not_renewable(network: Network, *, optimizer: bool, companions: bool) -> None:
+    """Raise ValueError if an optimizer that is to be renewed cannot be: before an event, so that it changes nothing."""
+    if optimizer and network.optimizer is not None:
+        refuse_unknown(network.optimizer)
+    for companion in network.companions if companions else ():
+        if companion.optimizer is not None:
+            refuse_unknown(companion.optimizer, f" ({companion.name}); or choose companions=keep")
+
+
 def refuse_missing_initial(network: Network) -> None:
     """Raise ValueError if the initial value of a parameter or buffer is missing."""
     missing = network.module.state_dict().keys() - network.initial.keys()
@@ -151,11 +160,14 @@ def refuse_missing_initial(network: Network) -> None:
 
 
 def renew_around_(network: Network, *, optimizer: bool, companions: bool, copy: bool = False) -> None:
-    """Update what belongs to a network with new weights: copy them to the target, reset optimizer and companions."""
+    """Update what belongs to a network with new weights: copy them to the target, reset optimizer and companions.
+
+    An optimizer may also train other networks: only the state of this network's parameters is reset.
+    """
     if copy and network.target is not None:
         network.target.load_state_dict(network.module.state_dict())
     if optimizer and network.optimizer is not None:
-        renew_(network.optimizer)
+        renew_(network.optimizer, network.module.parameters())
     for companion in network.companions if companions else ():
         renew_companion_(companion)
 

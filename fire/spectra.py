@@ -37,7 +37,7 @@ def spread(values: Tensor) -> Tensor:
 
 @torch.no_grad()
 def gram_measures(matrices: Sequence[Matrix]) -> dict[str, Tensor]:
-    """Return `deviation/matrix` and `spread/matrix`, of a stack's worst matrix; the sum of all deviations as
+    """Return `deviation/matrix` and `spread/matrix`, of a stack's worst matrix; the sum of these deviations as
     `deviation` and the worst spread as `spread`. The values are tensors on the device."""
     alike: dict[tuple[int, int], list[Matrix]] = {}
     for matrix in matrices:

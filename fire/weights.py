@@ -7,7 +7,7 @@ Weight Normalization", 2017, arXiv 1706.05350; Lyle et al., "Normalization and E
 Learning", NeurIPS 2024, arXiv 2407.01800.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -33,7 +33,7 @@ def weight_measures(
     if network.optimizer is None:
         return found
     power = 2 if isinstance(network.optimizer, torch.optim.SGD) else 1
-    rates = {id(weight): group["lr"] for group in network.optimizer.param_groups for weight in group["params"]}
+    rates = learning_rates(network.optimizer)
     each = {
         f"effective_learning_rate/{name}": rates[id(trained[name])] / found[f"weight_norm/{name}"] ** power
         for name in weights
@@ -41,6 +41,14 @@ def weight_measures(
     }
     mean = {"effective_learning_rate": torch.stack(list(each.values())).mean()} if each else {}
     return found | mean | each
+
+
+def learning_rates(optimizer: torch.optim.Optimizer) -> dict[int, float | Tensor]:
+    """Return the learning rate of each parameter, by its id: that of its group, unless the optimizer says otherwise."""
+    own: Callable[[], dict[int, float | Tensor]] | None = getattr(optimizer, "learning_rates", None)
+    if own is not None:
+        return own()
+    return {id(weight): group["lr"] for group in optimizer.param_groups for weight in group["params"]}
 
 
 def _changes(

@@ -10,7 +10,7 @@ from torch.nn import functional
 from fire_rl.agents.learning import TrainedNetwork, copy_saved_
 from fire_rl.agents.muon import Muon, muon_and_adam, rate_factor
 from fire_rl.agents.vision import make_network
-from fire_rl.fire import Never, PlasticityManager, Position, parse_method
+from fire_rl.fire import Network, Never, PlasticityManager, Position, measure, parse_method
 from fire_rl.fire.network import renew_
 
 SHAPES = ((40, 20), (20, 40), (30, 30), (768, 24))
@@ -157,6 +157,19 @@ def test_a_rate_that_a_schedule_lowers_moves_both_kinds_less():
     group["lr"] = 0.0
     train(network, loss)
     assert all(torch.equal(value, network.initial[name]) for name, value in network.module.named_parameters())
+
+
+def test_the_effective_learning_rate_is_that_of_each_part():
+    module = nn.Sequential(nn.Linear(3, 12), nn.Linear(12, 3))
+    optimizer = Muon(
+        list(module.parameters()), [True, False, False, False], learning_rate=0.02, adam_learning_rate=1e-3
+    )
+    initial = {name: value.clone() for name, value in module.state_dict().items()}
+    found = measure(Network("classifier", module, initial, optimizer))
+    rates = {"0.weight": 0.02 * 2, "1.weight": 1e-3}  # the factor of 12 rows and 3 columns is 2
+    for name, rate in rates.items():
+        expected = rate / module.get_parameter(name).norm().item()
+        assert found[f"effective_learning_rate/{name}"] == pytest.approx(expected)
 
 
 def test_parameters_that_are_not_matrices_are_refused():

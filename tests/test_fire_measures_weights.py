@@ -201,3 +201,14 @@ def test_a_linear_loss_has_no_curvature_and_a_diverged_one_has_no_eigenvalue():
     assert math.isnan(
         measured(MethodNetwork("q", diverged, {}, loss=lambda: small_loss(diverged)), hessian=True)["hessian"]
     )
+
+
+def test_the_pass_for_ranks_keeps_no_graph():
+    network, seen = make_network(make_module()), list[bool]()
+    example = torch.randn(8, 2, 5, 5)
+
+    def run() -> None:
+        seen.append(network.module(example).requires_grad)
+
+    fire.measure(network, run=run)
+    assert seen == [False]

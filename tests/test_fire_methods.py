@@ -1,6 +1,7 @@
 """Each method does what was published: for SAC by its defaults, for DQN by other values of the same fields."""
 
 import copy
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fire_rl import fire
-from fire_rl.fire import Companion, Fire, MethodNetwork, Network, NoMethod, Reset, ShrinkPerturb
+from fire_rl.fire import Companion, Fire, Injection, MethodNetwork, Network, NoMethod, Reset, ResetHead, ShrinkPerturb
 from tests.fixtures.small_q_network import values
 
 DQN_FIRE = Fire(scope="encoder", outside="reset", optimizer="keep")
@@ -154,6 +155,31 @@ def test_settings_to_keep_are_respected():
     assert not is_new(network.optimizer)
     assert not is_new(network.companions[0].optimizer)
     assert network.companions[0].parameters[0].item() != pytest.approx(-4.6)
+
+
+def test_an_optimizer_that_is_shared_keeps_the_state_of_other_networks():
+    network, other = make_network(), nn.Linear(3, 3)
+    network.optimizer.add_param_group({"params": list(other.parameters())})
+    other(torch.randn(2, 3)).square().sum().backward()
+    network.optimizer.step()
+    Fire().act(network)
+    states = network.optimizer.state
+    assert not any(value.any() for own in network.module.parameters() for value in states[own].values())
+    assert all(value.any() for own in other.parameters() for value in states[own].values())
+
+
+@pytest.mark.parametrize("method", [Fire(), ResetHead(), Injection(companions="renew")])
+def test_a_companion_that_cannot_be_renewed_is_refused_before_anything_is_changed(method):
+    class Unknown(torch.optim.SGD):
+        pass
+
+    network = make_network()
+    network = replace(
+        network, companions=(replace(network.companions[0], optimizer=Unknown(network.companions[0].parameters)),)
+    )
+    with pytest.raises(ValueError, match=r"Unknown cannot be renewed in place.* or choose companions=keep"):
+        method.check(network)
+    replace(method, companions="keep").check(network)
 
 
 def test_a_network_may_consist_only_of_its_module():

@@ -222,6 +222,26 @@ def test_what_happens_to_the_statistics_of_batchnorm_after_an_event_is_said():
         assert "running statistics" not in " ".join(made(*words).notes)
 
 
+@pytest.mark.usefixtures("unrendered")
+def test_an_event_that_changes_no_weight_leaves_the_evaluation_as_it_was(tmp_path: Path):
+    for method in ("none", "shrink-perturb:keep=1"):  # all of the weights are kept
+        train(f"{RUN} --reinit {method}", tmp_path / method[:4])
+    events = lines(tmp_path / "shri", "event")
+    assert len(events) == 1
+    assert not any(matrix["squared_frobenius_error"] for line in events for matrix in line["networks"][0]["matrices"])
+    ends = [lines(tmp_path / name, "evaluation")[-1] for name in ("none", "shri")]
+    assert ends[0] == ends[1]
+
+
+def test_a_period_that_stands_for_epochs_is_said():
+    words = ("--task", "continual", "--phases", "3", "--reinit", "redo")
+    for given in ((), ("--reinit-every", "7")):
+        said = " ".join(made(*words, *given).notes)
+        assert "acts at the end of every epoch (2 or 5 or 7 updates); --reinit-every 7 stands for this rule" in said
+    assert "every epoch" not in " ".join(made(*words, "--reinit-every", "6").notes)
+    assert "every epoch" not in " ".join(made("--reinit", "fire").notes)
+
+
 def test_a_processor_that_makes_muon_slow_is_said(monkeypatch: pytest.MonkeyPatch):
     for supported in (True, False):
         monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda supported=supported: supported)

@@ -206,7 +206,8 @@ class Driver:
         self.reporter.write("event", event.to_json() | {"position": place, "cause": cause})
         for report in event.networks:
             self.reporter.log.network_report(report, self.work.steps)
-        self.work.after_event()
+        if event.changed_weights:
+            self.work.after_event()
         for network in self.manager.networks.values():
             require_finite_tensors(network.module.named_parameters(), f"of the {network.name} after {event.method}")
         if evaluated:

@@ -30,9 +30,8 @@ from .work import DrawInputs, Losses, Rates, Runs, State, Weight, Work
 
 REFRESHED_ON = 10  # batches that represent a phase's data when running statistics are estimated
 TIMED = 3  # updates in a measurement of the rate
-LOSSES, RANKS, LOOKED_AT, REHEARSAL, INPUTS = range(
-    5
-)  # uses of examples outside training; each has its own random numbers
+# Uses of examples outside training; each has its own random numbers.
+LOSSES, RANKS, LOOKED_AT, REHEARSAL, INPUTS, PROBES = range(6)
 
 
 class Counts(msgspec.Struct, frozen=True):

@@ -45,13 +45,12 @@ from .device import choose_device, notes_on_bfloat16
 from .divergence import require_numbers
 from .memory import gigabytes, require_memory
 from .metric import Metric
-from .phased import Phased, Seeds
+from .phased import PROBES, Phased, Seeds
 from .phased_run import PhasedRun
 from .probes import BATCH_SIZE, BATCHES, FRESH, probed_with, whole_batches
 from .vision_settings import VisionSettings
 from .work import Probes
 
-USE_OF_PROBES = 4  # of examples outside training, after those of phased.py
 JUDGED_AT_ONCE = 500  # images in a batch of an evaluation
 ACCURACY = Metric("accuracy", form="percent")
 
@@ -136,9 +135,14 @@ class Vision(Phased):
     def _notes_on_training(self) -> Iterator[str]:
         if "muon" in self.config.agent.optimizers:
             yield from notes_on_bfloat16("Muon", self.device)
+        if self.config.repeats_by_itself and (lengths := self.config.run.epoch_lengths):
+            said = " or ".join(str(length) for length in dict.fromkeys(lengths))
+            given = f"--reinit-every {self.config.run.reinit_every} stands for this rule"
+            yield f"{self.config.run.reinit} acts at the end of every epoch ({said} updates); {given}"
         if self.config.methods.method.acts_at_events and modules_with_statistics(self.trained.module):
             said = "are estimated again from ten batches" if self.refreshes else "stay those of the old weights"
-            yield f"after an event, BatchNorm's running statistics {said} (--refresh-statistics {self.refreshes})"
+            given = f"--refresh-statistics {self.refreshes}"
+            yield f"after an event that changes weights, BatchNorm's running statistics {said} ({given})"
 
     def second_learner(self) -> Supervised:
         """Return a second learner, made in the same way."""
@@ -154,7 +158,7 @@ class Vision(Phased):
 
     def probes(self, updates: int) -> Probes:
         """Return what is needed to probe the network, on images of the present phase."""
-        images = whole_batches(self.examples(BATCHES * BATCH_SIZE, USE_OF_PROBES, updates)[0])
+        images = whole_batches(self.examples(BATCHES * BATCH_SIZE, PROBES, updates)[0])
         return probed_with(self.trained, self.trained.probed(images), self.drawn)
 
     def drawn(self, number: int) -> Supervised:

@@ -30,7 +30,7 @@ from fire_rl.fire.regularizers import L2Init, Parseval
 from .networks import network_kind
 
 TASKS = ("warm-start", "continual", "class-incremental")
-LONGEST_SILENCE = 20_000 // 256  # in updates; the published value is 20,000 images, in batches of 256
+LONGEST_SILENCE = 20_000 // 256  # in updates, for any batch size; published are 20,000 images in batches of 256
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,15 @@ from torch import Tensor, nn
 
 from ..injected import Injected
 from ..nearest import nearest
-from ..network import Network, exchange_, lies_in, refuse_missing_initial, refuse_unknown, renew_around_
+from ..network import (
+    Network,
+    exchange_,
+    lies_in,
+    refuse_missing_initial,
+    refuse_not_renewable,
+    refuse_unknown,
+    renew_around_,
+)
 from .method import Method, Renewal, option
 
 
@@ -43,6 +51,7 @@ class Injection(Method):
         refuse_missing_initial(network)
         if network.optimizer is not None:
             refuse_unknown(network.optimizer, advice="")
+        refuse_not_renewable(network, optimizer=False, companions=self.companions == "renew")
 
     def restructure(self, network: Network) -> None:
         """Inject the heads. This depends on names and shapes only, so it can be repeated to load a checkpoint."""

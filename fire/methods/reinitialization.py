@@ -10,7 +10,15 @@ from torch import nn
 
 from ..injected import Injected
 from ..matrices import Matrix, refuse_not_real, take_inventory
-from ..network import MethodNetwork, Network, lies_in, refuse_missing_initial, refuse_unknown, renew_around_, restore_
+from ..network import (
+    MethodNetwork,
+    Network,
+    lies_in,
+    refuse_missing_initial,
+    refuse_not_renewable,
+    renew_around_,
+    restore_,
+)
 from ..report import left_rows
 from .method import Method, Renewal, option
 
@@ -45,8 +53,7 @@ class Reinitialization(Method, ABC):
         """Raise ValueError if the network lacks the part, initial values, or an optimizer that can be renewed."""
         if self.scope != "all" and not self._parts(network):
             raise ValueError(f"scope={self.scope}: network {network.name!r} has no such part; choose scope=all")
-        if self.optimizer == "renew" and network.optimizer is not None:
-            refuse_unknown(network.optimizer)
+        refuse_not_renewable(network, optimizer=self.optimizer == "renew", companions=self.companions == "renew")
         refuse_missing_initial(network)
 
     def check_reach(self, network: Network) -> None:

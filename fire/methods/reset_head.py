@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ..injected import Injected
-from ..network import Network, lies_in, refuse_missing_initial, refuse_unknown, renew_, renew_around_, restore_
+from ..network import Network, lies_in, refuse_missing_initial, refuse_not_renewable, renew_, renew_around_, restore_
 from .method import Method, Renewal, option
 
 
@@ -38,8 +38,7 @@ class ResetHead(Method):
         if not any(lies_in(name, network.head) for name, _ in network.module.named_parameters()):
             head = ", ".join(network.head)
             raise ValueError(f"reset-head: the head of network {network.name!r} ({head}) has no weights")
-        if self.optimizer != "keep" and network.optimizer is not None:
-            refuse_unknown(network.optimizer)
+        refuse_not_renewable(network, optimizer=self.optimizer != "keep", companions=self.companions == "renew")
         refuse_missing_initial(network)
 
     @torch.no_grad()

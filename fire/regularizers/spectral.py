@@ -3,9 +3,9 @@
 Source: "Learning Continually by Spectral Regularization", Lewandowski, Bortkiewicz, Kumar, György, Schuurmans,
 Ostaszewski and Machado, ICLR 2025, arXiv 2406.06811: k = 2, strength tuned. sigma is the largest singular value. It is
 estimated by one power iteration per step, which continues from the last one: v = W'u and u = Wv, each divided by its
-length; d sigma / dW = u v'. A norm's gain counts as a diagonal matrix and its shift as a bias, since factors are pulled
-towards 1 and added terms towards 0. A convolution's filters are the rows of its matrix; each ensemble member counts
-separately.
+length; d sigma / dW = u v'. After an event that rewrites weights, some steps pass until the estimate is right again.
+A norm's gain counts as a diagonal matrix and its shift as a bias, since factors are pulled towards 1 and added terms
+towards 0. A convolution's filters are the rows of its matrix; each ensemble member counts separately.
 """
 
 from collections.abc import Sequence

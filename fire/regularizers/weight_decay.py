@@ -23,7 +23,9 @@ class WeightDecay(Regularizer):
     acts_every_step: ClassVar[bool] = True
     capturable: ClassVar[bool] = True
 
-    strength: float = option(1e-2, "times the learning rate; it adds to the optimizer's own weight decay")
+    strength: float = option(
+        1e-2, "times the learning rate (with Muon: of its Adam); it adds to the optimizer's own weight decay"
+    )
 
     def check(self, network: Network) -> None:
         """Raise ValueError if the network has no optimizer."""
