@@ -266,13 +266,30 @@ def test_missing_merges_are_named_and_nothing_is_downloaded(
     assert "its SHA-256 is " in said
 
 
-@pytest.mark.usefixtures("offline")
-def test_merges_make_the_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A small file of merges, by hand. Text that looks like the end of a text is text."""
+@pytest.fixture
+def small_merges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: None) -> None:
+    """Leave a small file of merges, by hand, where tiktoken keeps its copy of GPT-2's."""
     merges = "#version: 0.2\nĠ t\nh e\nĠt he\n"
     monkeypatch.setattr(encodings, "MERGES_SHA256", hashlib.sha256(merges.encode()).hexdigest())
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
     (tmp_path / encodings.MERGES_CACHED).write_text(merges)
+
+
+@pytest.mark.usefixtures("small_merges")
+def test_more_white_space_in_a_row_than_tiktoken_takes_is_refused(capsys: pytest.CaptureFixture[str]):
+    for name, space in (("long.txt", 900_000), ("longer.txt", 1_000_000)):
+        Path(name).write_text("the\n the" + " \t\u3000\x85" * (space // 4) + "t\n")
+    encoding = gpt2_encoding()
+    assert not encoding.refused(Path("long.txt").read_text())
+    assert len(encoding.encode([Path("long.txt").read_text()])) > 900_000
+    said = refused(capsys, "long.txt", "--validation", "longer.txt", "--split", "lines", "--out", "out")
+    assert "longer.txt: document 2 has more than the 900,000 characters of white space in a row" in said
+    assert not bytes_encoding().refused(Path("longer.txt").read_text())
+
+
+@pytest.mark.usefixtures("small_merges")
+def test_merges_make_the_tokens(tmp_path: Path):
+    """Text that looks like the end of a text is text."""
     Path("a.txt").write_text(" the the t\n\n<|endoftext|>\n")
     Path("v.txt").write_text("he\n")
     prepared(tmp_path / "out", "a.txt", "--validation", "v.txt", "--split", "lines", "--threads", "2")
