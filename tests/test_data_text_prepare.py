@@ -7,7 +7,9 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,6 +92,28 @@ def test_folders_are_read_in_the_order_of_names_and_hidden_files_are_not(tmp_pat
         path.write_text(name)
     names = [path.relative_to(tmp_path / "texts").as_posix() for path in files_of([tmp_path / "texts"])]
     assert names == ["a.txt", "b/1.txt", "b/2.txt"]
+
+
+def test_a_folder_that_is_a_link_or_cannot_be_read_is_refused_instead_of_left_out(monkeypatch: pytest.MonkeyPatch):
+    for name in ("texts/a.txt", "texts/.hidden/x.txt", "texts/closed/b.txt", "elsewhere/c.txt"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(name)
+    Path("texts/.hidden/linked").symlink_to(Path("elsewhere").absolute())
+    assert files_of([Path("texts")]) == (Path("texts/a.txt"), Path("texts/closed/b.txt"))
+    scan = os.scandir
+
+    def denied(folder: str) -> Any:
+        if Path(folder).name in ("closed", ".hidden"):
+            raise PermissionError(13, "Permission denied", folder)
+        return scan(folder)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", denied)
+        with pytest.raises(ValueError, match=r"^texts/closed: Permission denied$"):
+            files_of([Path("texts")])
+    Path("texts/linked").symlink_to(Path("elsewhere").absolute())
+    with pytest.raises(ValueError, match=r"^texts/linked: is a symbolic link, which is not followed: put the folder"):
+        files_of([Path("texts")])
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 1 << 20])
