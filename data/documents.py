@@ -147,6 +147,8 @@ def _opened_parquet(path: Path) -> Iterator[Any]:
         try:
             with ParquetFile(file) as table:
                 yield table
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: has text that is not UTF-8 ({error.reason})") from error
         except (ArrowException, OSError) as error:
             raise ValueError(f"{path}: is not a valid parquet file ({' '.join(str(error).split())})") from error
 

@@ -208,11 +208,12 @@ def test_progress_has_its_rate(monkeypatch: pytest.MonkeyPatch):
 # Parquet
 
 
-def write_parquet(path: Path, texts: list[str | None], column: str = "text") -> None:
+def write_parquet(path: Path, texts: Sequence[str | bytes | None], column: str = "text") -> None:
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow.parquet import write_table
 
-    write_table(pyarrow.table({column: pyarrow.array(texts, pyarrow.string()), "other": list(range(len(texts)))}), path)
+    strings = pyarrow.array(texts, pyarrow.binary()).view(pyarrow.string())  # bytes may be no UTF-8, as in some files
+    write_table(pyarrow.table({column: strings, "other": list(range(len(texts)))}), path)
 
 
 def test_rows_of_parquet_are_documents(tmp_path: Path):
@@ -233,6 +234,9 @@ def test_a_file_that_is_not_parquet_is_refused(capsys: pytest.CaptureFixture[str
     said = refused(capsys, "a.parquet", "--column", "content", *command)
     assert "row 1 of its column 'content' is not text but NoneType" in said
     assert "bad.parquet: is not a valid parquet file" in refused(capsys, "bad.parquet", *command)
+    write_parquet(Path("latin.parquet"), ["one", b"caf\xe9", "two"])
+    said = refused(capsys, "latin.parquet", "--held-out", "0.5", *command)
+    assert "latin.parquet: has text that is not UTF-8 (unexpected end of data)" in said
 
 
 def test_a_missing_extra_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
