@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from fire_rl.replay import Damaged, ReplayRatio, Segment, Store, TransitionReplay
 from fire_rl.replay.segments import write_segment
+from fire_rl.replay.transitions import _free_in_control_groups
 from fire_rl.training.durable import DurableStore
 
 
@@ -176,15 +177,25 @@ def test_a_ratio_that_is_not_allowed_is_refused(ratio: float):
         ReplayRatio(ratio)
 
 
-def test_free_memory_is_what_a_container_s_limit_leaves(tmp_path: Path):
-    from fire_rl.replay.transitions import _free_in_control_groups
+VERSIONS = {
+    "0::/a/b": ("memory.max", "memory.current", "", "max"),
+    "4:memory:/a/b": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_", "9223372036854771712"),
+}
 
-    own, groups = tmp_path / "own", tmp_path / "groups"
+
+@pytest.mark.parametrize("own", VERSIONS)
+def test_free_memory_is_what_a_container_s_limit_leaves(tmp_path: Path, own: str):
+    """In both versions of control groups; of the cache of 260 bytes, 60 are shared memory, which cannot be given up."""
+    limit, used, prefix, none = VERSIONS[own]
+    (tmp_path / "own").write_text(f"1:cpu:/a\n{own}\n")
+    groups = tmp_path / "groups" / ("memory" if prefix else ".")
     (groups / "a" / "b").mkdir(parents=True)
-    own.write_text("0::/a/b\n")
-    for folder, limit in ((groups / "a", "1000"), (groups / "a" / "b", "max")):
-        (folder / "memory.max").write_text(f"{limit}\n")
-        (folder / "memory.current").write_text("700\n")
-        (folder / "memory.stat").write_text("anon 500\nfile 200\n")
-    assert list(_free_in_control_groups(own, groups)) == [500]
-    assert list(_free_in_control_groups(tmp_path / "none", groups)) == []
+    counts = f"{prefix}inactive_file 150\n{prefix}active_file 50\n{prefix}inactive_anon 500\n"
+    own_alone = "inactive_file 1\nactive_file 1\ncache 2\n" if prefix else "file 260\nshmem 60\n"
+    for folder, most in ((groups / "a", "1000"), (groups / "a" / "b", none)):
+        (folder / limit).write_text(f"{most}\n")
+        (folder / used).write_text("700\n")
+        (folder / "memory.stat").write_text(own_alone + counts)
+    found = list(_free_in_control_groups(tmp_path / "own", tmp_path / "groups"))
+    assert [free for free in found if free < 2**60] == [500]
+    assert list(_free_in_control_groups(tmp_path / "none", tmp_path / "groups")) == []
