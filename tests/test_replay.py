@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fire_rl.replay import Damaged, ReplayRatio, Segment, Store, TransitionReplay
@@ -155,13 +155,31 @@ def test_the_replay_ratio_does_not_drift(ratio: float, blocks: list[int]):
     assert given_out == sum(blocks) * tenths // 100
 
 
-def test_the_replay_ratio_continues_where_it_was():
-    whole, first = ReplayRatio(0.3), ReplayRatio(0.3)
-    expected = [whole.owed(1) for _ in range(20)]
-    owed = [first.owed(1) for _ in range(7)]
-    second = ReplayRatio(0.3)
+@pytest.mark.parametrize(("ratio", "block"), [(0.3, 1), (1 / 30_000, 10_000)])
+def test_the_replay_ratio_continues_where_it_was(ratio: float, block: int):
+    whole, first = ReplayRatio(ratio), ReplayRatio(ratio)
+    expected = [whole.owed(block) for _ in range(20)]
+    owed = [first.owed(block) for _ in range(7)]
+    second = ReplayRatio(ratio)
     second.load_state_dict(first.state_dict())
-    assert owed + [second.owed(1) for _ in range(13)] == expected
+    assert owed + [second.owed(block) for _ in range(13)] == expected
+    assert sum(expected) == 6
+
+
+@given(ratio=st.floats(0, exclude_min=True, allow_infinity=False))
+@example(ratio=5e-324)
+@example(ratio=2.2250738585072014e-308)
+@example(ratio=1.7976931348623157e308)
+def test_every_replay_ratio_can_be_saved_and_loaded(ratio: float):
+    saved, restored = ReplayRatio(ratio).state_dict(), ReplayRatio(ratio)
+    restored.load_state_dict(saved)
+    assert restored.state_dict() == saved
+
+
+@pytest.mark.parametrize("ratio", ["1" * 326, "1/" + "1" * 326, "1/0", "", "1/", "-1", "0.5"])
+def test_a_forged_ratio_is_refused(ratio: str):
+    with pytest.raises(ValueError, match="0 updates for 0 transitions, at the ratio"):
+        ReplayRatio(1).load_state_dict({"ratio": ratio, "transitions": 0, "updates": 0})
 
 
 def test_another_ratio_counts_from_where_it_is_loaded():
