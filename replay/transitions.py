@@ -33,6 +33,8 @@ class TransitionReplay:
     def __init__(
         self, capacity: int, observation_size: int, action_size: int, device: torch.device | str = "cpu"
     ) -> None:
+        if capacity < 1:
+            raise ValueError(f"capacity {capacity} given; allowed is 1 or more")
         self.capacity, self.device = capacity, torch.device(device)
         self.widths = (observation_size, action_size, 1, observation_size, 1)
         self.rows = torch.empty(capacity, sum(self.widths), dtype=torch.float32, device=device)

@@ -77,6 +77,12 @@ def test_different_transitions_are_drawn_from_the_newest(capacity: int, newest: 
         replay.sample_different(2, held // 2 + 1, torch.Generator(), newest)
 
 
+@pytest.mark.parametrize("capacity", [0, -3])
+def test_a_replay_without_room_is_refused(capacity: int):
+    with pytest.raises(ValueError, match=f"capacity {capacity} given; allowed is 1 or more"):
+        TransitionReplay(capacity, 2, 1)
+
+
 def test_sampling_nothing_is_refused():
     with pytest.raises(ValueError, match="empty"):
         TransitionReplay(5, 3, 2).sample(1, 1, torch.Generator())
