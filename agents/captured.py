@@ -88,8 +88,9 @@ class Captured:
         kind: Hashable,
         structure: Structure = tuple,
         record: bool = True,
+        precision: Precision | None = None,
     ) -> Result:
-        """Return what `call` returns for these inputs.
+        """Return what `call` returns for these inputs, computed in this precision; unset: in that of updates.
 
         `kind` distinguishes calls beyond the shapes of their inputs. `structure` returns the objects that a recording
         depends on, such as trained parameters and random generators: when one of them is replaced, the call is captured
@@ -97,7 +98,7 @@ class Captured:
         """
         if self.device.type != "cuda":
             return call(*inputs)
-        with products_in(self.precision):
+        with products_in(precision or self.precision):
             return self._played(call, inputs, kind, structure()) if self.on and record else call(*inputs)
 
     def _played(
@@ -170,7 +171,8 @@ def mixed(precision: Precision, device: torch.device) -> AbstractContextManager[
 def products_in(precision: Precision) -> Iterator[None]:
     """Run the block with products and convolutions of this precision on a GPU, and deterministic convolutions.
 
-    Outside the block nothing changes, so projections and measures never use tf32. Only losses use bfloat16 (`mixed`).
+    A run is in float32, which is not torch's default for convolutions. Only updates, and evaluations on data, are in
+    the run's precision, so acting, projections and measures never use tf32. Only losses use bfloat16 (`mixed`).
     """
     products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
     before = products.allow_tf32, convolutions.allow_tf32, convolutions.deterministic
@@ -183,7 +185,7 @@ def products_in(precision: Precision) -> Iterator[None]:
 
 
 class FromHost:
-    """A captured call whose input comes from the host and whose result returns to it, through pinned memory."""
+    """A captured call in float32 whose input comes from the host and whose result returns to it, by pinned memory."""
 
     def __init__(self, captured: Captured) -> None:
         self.captured = captured
@@ -195,7 +197,7 @@ class FromHost:
         self, call: Callable[[Tensor], Tensor | None], array: np.ndarray, kind: Hashable, structure: Structure = tuple
     ) -> np.ndarray:
         """Return the result of `call` for the array, as a new array; empty if `call` returns None."""
-        result = self.captured(call, (self._send(array),), kind, structure)
+        result = self.captured(call, (self._send(array),), kind, structure, precision="float32")
         return np.empty(0) if result is None else self._fetch(result, kind)
 
     def _send(self, array: np.ndarray) -> Tensor:

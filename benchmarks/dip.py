@@ -25,6 +25,7 @@ import torch
 import tyro
 from msgspec import Struct
 
+from fire_rl.agents.captured import products_in
 from fire_rl.commands.compare import body as compare
 from fire_rl.commands.compare import make_grid
 from fire_rl.commands.compare_options import read_options
@@ -172,6 +173,7 @@ def scores_of(trunk: Run, step: int, asked: Asked) -> Scores:
     return {method: found[method] for method in asked.methods}
 
 
+@products_in("float32")
 def newly_measured(trunk: Run, step: int, methods: Sequence[str], asked: Asked) -> dict[str, dict[str, float]]:
     """Measure the trainability of a trunk's networks after each method, on copies."""
     loaded = load_run(trunk.folder, step, trusted=False)

@@ -19,6 +19,7 @@ import tyro
 from torch import Tensor
 
 from fire_rl.agents import DQN, SAC, AgentSettings, DQNSettings, SACSettings
+from fire_rl.agents.captured import products_in
 from fire_rl.fire import Network, Watch, hidden_layers, measure, take_inventory
 from fire_rl.fire.activity import HeadInput, feature_measures, unit_measures
 from fire_rl.fire.spectra import gram_measures
@@ -196,6 +197,7 @@ def run(name: Name, options: Options, device: torch.device) -> None:
         print(f"{'':14s} {whole:12.4f} with the Hessian, {100 * whole / (UPDATES * update):.1f}%", flush=True)
 
 
+@products_in("float32")
 def main(options: Options) -> None:
     """Print the table."""
     keep_large_blocks()

@@ -17,6 +17,7 @@ import tyro
 from torch import Tensor
 
 from fire_rl.agents import DQN, SAC
+from fire_rl.agents.captured import products_in
 from fire_rl.fire import METHODS, Never, PlasticityManager, Position, parse_method, parse_regularizer, published, spell
 from fire_rl.fire.regularizers import REGULARIZERS
 from fire_rl.replay import Batch
@@ -88,6 +89,7 @@ def run(name: Name, method: str, options: Options, device: torch.device) -> None
     print(f"{name:14s} {method:16s} {'':>10s} {'':>10s} {'':>10s} {'':>12s} {percent:9.1f}%", flush=True)
 
 
+@products_in("float32")
 def main(options: Options) -> None:
     """Print the table."""
     keep_large_blocks()

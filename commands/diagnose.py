@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from fire_rl.agents.captured import products_in
 from fire_rl.experiments.diagnosis.examination import Asked, Examination, examine_run
 from fire_rl.experiments.diagnosis.loaded_run import LoadedRun, load_run
 from fire_rl.experiments.diagnosis.page import NUMBERS, PAGE, write_examination
@@ -60,6 +61,7 @@ class Options:
     """The run, if its config names your own environment or method: gives permission to import that Python code."""
 
 
+@products_in("float32")
 def body(arguments: Sequence[str]) -> int:
     """Run the command; return its exit code."""
     missing = f"no run given: {program('diagnose')} RUN, or RUN@STEP"

@@ -25,17 +25,31 @@ def files_of(sources: Sequence[Path]) -> tuple[Path, ...]:
         if not os.path.lexists(source):
             raise ValueError(f"{source}: does not exist")
         if source.is_dir() and not source.is_symlink():
-            # os.walk never follows links; pathlib's rglob follows none only from Python 3.13 on.
-            inside = sorted(Path(folder) / name for folder, _, names in os.walk(source) for name in names)
-            visible = [
-                path for path in inside if not any(part.startswith(".") for part in path.relative_to(source).parts)
-            ]
-            if not visible:
+            inside = sorted(_files_in(source))
+            if not inside:
                 raise ValueError(f"{source}: has no files")
-            found += visible
+            found += inside
         else:
             found.append(source)
     return tuple(found)
+
+
+def _files_in(source: Path) -> Iterator[Path]:
+    """Yield the files in a folder and its subfolders; raise ValueError for a subfolder that cannot be read."""
+
+    def refuse(error: OSError) -> None:
+        raise ValueError(f"{error.filename}: {error.strerror}") from error
+
+    for folder, inner, names in os.walk(source, onerror=refuse):
+        inner[:] = _visible(inner)
+        for path in (Path(folder, name) for name in inner):
+            if path.is_symlink():
+                raise ValueError(f"{path}: is a symbolic link, which is not followed: put the folder itself there")
+        yield from (Path(folder, name) for name in _visible(names))
+
+
+def _visible(names: Sequence[str]) -> list[str]:
+    return [name for name in names if not name.startswith(".")]
 
 
 def count_documents(files: Sequence[Path], split: Split) -> int:
@@ -133,6 +147,8 @@ def _opened_parquet(path: Path) -> Iterator[Any]:
         try:
             with ParquetFile(file) as table:
                 yield table
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: has text that is not UTF-8 ({error.reason})") from error
         except (ArrowException, OSError) as error:
             raise ValueError(f"{path}: is not a valid parquet file ({' '.join(str(error).split())})") from error
 

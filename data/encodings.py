@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ BYTE_END = 255  # this byte occurs in no UTF-8 text, so that 256 tokens are enou
 # How GPT-2 splits text into words: endings after an apostrophe; runs of letters, of digits or of other characters, each
 # with the space before it; and white space.
 GPT2_WORDS = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+LONGEST_SPACE = 900_000  # characters of white space in a row; at 999,999 tiktoken ends in a panic
+LONGER_SPACE = re.compile(rf"(?<!\s)\s{{{LONGEST_SPACE + 1}}}")  # tries each run once, from its start
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +41,7 @@ class Encoding:
     vocabulary: int
     end_of_text: int
     encode: Callable[[Sequence[str]], Values]  # encodes documents in order, and ends each with the end-of-text token
+    refused: Callable[[str], str] = lambda document: ""  # returns why a document cannot be encoded, or an empty text
 
 
 def bytes_encoding() -> Encoding:
@@ -67,7 +71,12 @@ def gpt2_encoding(merges: Path | None = None, threads: int = 1) -> Encoding:
         length = sum(map(len, encoded)) + len(encoded)
         return np.fromiter(chain.from_iterable((*tokens, GPT2_END) for tokens in encoded), np.uint16, length)
 
-    return Encoding("gpt2", GPT2_VOCABULARY, GPT2_END, encode)
+    def refused(document: str) -> str:
+        if len(document) > LONGEST_SPACE and LONGER_SPACE.search(document):
+            return f"has more than the {LONGEST_SPACE:,} characters of white space in a row that tiktoken can encode"
+        return ""
+
+    return Encoding("gpt2", GPT2_VOCABULARY, GPT2_END, encode, refused)
 
 
 def _merges_from(given: Path | None) -> str:

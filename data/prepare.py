@@ -51,9 +51,9 @@ def prepare(task: Preparation) -> dict[str, Any]:
             TokenWriter(folder / "train.bin", task.encoding, progress) as train,
             TokenWriter(folder / "val.bin", task.encoding, progress) as validation,
         ):
-            for number, document in enumerate(documents(files, task.split, task.column)):
+            for number, document in enumerate(encodable_documents(files, task)):
                 (validation if number in held_out else train).add(document)
-            for document in documents(own, task.split, task.column):
+            for document in encodable_documents(own, task):
                 validation.add(document)
         for part, named in ((train, files), (validation, own or files)):
             if not part.documents:
@@ -73,6 +73,15 @@ def prepare(task: Preparation) -> dict[str, Any]:
         write_meta(folder / "meta.json", facts)
         progress.end()
     return facts
+
+
+def encodable_documents(files: Sequence[Path], task: Preparation) -> Iterator[str]:
+    """Yield the documents; raise ValueError, with file and number, for the first one that cannot be encoded."""
+    for path in files:
+        for number, document in enumerate(documents([path], task.split, task.column), 1):
+            if fault := task.encoding.refused(document):
+                raise ValueError(f"{path}: document {number:,} {fault}")
+            yield document
 
 
 def identity_of(path: Path) -> tuple[int, int]:

@@ -76,7 +76,8 @@ class PhasedImages(NormalisedImages):
 
     def examples_at(self, update: int) -> Tensor:
         """Return the indices of the images that an update trains on, on the device."""
-        return self._place(update)[0].order[self._place(update)[1]]
+        epoch, part = self._place(update)
+        return epoch.order[part]
 
     def batch(self, update: int) -> tuple[Tensor, Tensor]:
         """Return the images, normalised as float32, and the labels that an update trains on."""
@@ -89,8 +90,7 @@ class PhasedImages(NormalisedImages):
 
     def _place(self, update: int) -> tuple[_Epoch, slice]:
         """Return the random numbers of an update's epoch, and the update's part of them."""
-        phase = self.phase_at(update)
-        epoch, number = divmod(update - self.starts[phase], self.phases[phase].per_epoch(self.batch_size))
+        phase, (epoch, number) = self.phase_at(update), self.epoch_at(update)
         if self._epoch.key != (phase, epoch):
             self._epoch = self._drawn(phase, epoch)
         last = number + 1 == self.phases[phase].per_epoch(self.batch_size)

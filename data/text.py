@@ -197,14 +197,15 @@ def _embedded() -> Mapping[str, TextSource]:
 
 def _read_meta(path: Path) -> dict[str, Any]:
     """Read and check the meta.json that `prepare` wrote; its checksums are compared with the token files later."""
+    content = content_of(path, LARGEST_META)
     try:
-        meta = json.loads(content_of(path, LARGEST_META))
+        meta = json.loads(content)
         encoding, vocabulary = meta["encoding"], meta["vocabulary"]
         sound = isinstance(encoding, str) and _NAME.fullmatch(encoding) and _whole(vocabulary, 1, 1 << 16)
         for part in ("train", "val"):
             facts = meta[part]
             sound = sound and _whole(facts["bytes"], 0, 1 << 53) and isinstance(facts["sha256"], str)
-    except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (KeyError, TypeError, AttributeError, RecursionError, ValueError) as error:
         raise ValueError(
             f"{path}: is not as `python -m fire_rl.data.prepare` writes it ({' '.join(str(error).split())})"
         ) from error

@@ -68,8 +68,6 @@ def accumulating(sources: Mapping[str, float], updates: Sequence[int]) -> tuple[
 class Storage(Protocol):
     """Tokens of several sources; `at` returns windows of them as int64."""
 
-    bytes_on_device: int
-
     def at(self, which: Integers, starts: Integers, context: int) -> TextBatch:
         """Return the windows of the sources `which` that begin at `starts`."""
         ...
@@ -80,7 +78,7 @@ class OnHost:
 
     def __init__(self, parts: Sequence[Values], device: torch.device) -> None:
         self.parts = [np.asarray(part) for part in parts]  # slicing a plain array is faster than slicing a memmap
-        self.device, self.bytes_on_device = device, 0
+        self.device = device
 
     def at(self, which: Integers, starts: Integers, context: int) -> TextBatch:
         """Return the windows of the sources `which` that begin at `starts`."""
@@ -100,7 +98,6 @@ class OnDevice:
         self.device = device
         self.begins = np.cumsum([0, *(len(part) for part in parts)])
         self.tokens = torch.empty(int(self.begins[-1]), dtype=torch.int16, device=device)
-        self.bytes_on_device = 2 * len(self.tokens)
         for part, begin in zip(parts, self.begins.tolist(), strict=False):
             for start in range(0, len(part), COPIED_AT_ONCE):
                 some = np.array(part[start : start + COPIED_AT_ONCE]).view(np.int16)
@@ -212,7 +209,6 @@ class PhasedText:
         ends = np.cumsum([phase.updates for phase in self.phases]).tolist()
         self.starts: tuple[int, ...] = (0, *ends[:-1])  # the update at which each phase begins
         self.total: int = ends[-1]
-        self.bytes_on_device = self._train.storage.bytes_on_device + self._validation.storage.bytes_on_device
 
     def phase_at(self, update: int) -> int:
         """Return the index of the phase that an update belongs to; both count from 0."""

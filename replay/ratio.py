@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-RATIO = re.compile(r"\d{1,20}(/[1-9]\d{0,19})?")  # bounded, because a forged file may hold a number of any length
+# Bounded, because a forged file may hold a number of any length; the fraction of a float has up to 325 digits.
+RATIO = re.compile(r"\d{1,325}(/[1-9]\d{0,324})?")
 LARGEST = 2**53
 
 

@@ -18,6 +18,12 @@ from .store import Damaged, Store
 
 SEGMENT_ROWS = 65_536
 GROUPS = Path("/sys/fs/cgroup")
+# For the lines of version 2 and of version 1 in /proc/self/cgroup, by the controllers that they name: the folder of the
+# groups, the files with the limit and the bytes in use, and how the counts of whole groups begin in memory.stat.
+MEMORY_GROUPS = {
+    "": (".", "memory.max", "memory.current", ""),
+    "memory": ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
+}
 SHARE_OF_FREE_MEMORY = 0.8  # the rest is left for the learner
 
 
@@ -27,6 +33,8 @@ class TransitionReplay:
     def __init__(
         self, capacity: int, observation_size: int, action_size: int, device: torch.device | str = "cpu"
     ) -> None:
+        if capacity < 1:
+            raise ValueError(f"capacity {capacity} given; allowed is 1 or more")
         self.capacity, self.device = capacity, torch.device(device)
         self.widths = (observation_size, action_size, 1, observation_size, 1)
         self.rows = torch.empty(capacity, sum(self.widths), dtype=torch.float32, device=device)
@@ -150,19 +158,25 @@ def available_memory() -> int:
 def _free_in_control_groups(own_groups: Path = Path("/proc/self/cgroup"), groups: Path = GROUPS) -> Iterator[int]:
     """Yield the free bytes of each control group above this process that has a limit.
 
-    Caches count as free, because the system gives them up when memory is needed.
+    Caches of files count as free, because the system gives them up when memory is needed. Shared memory does not.
     """
     try:
-        paths = [line.rpartition(":")[2].strip("/\n") for line in own_groups.read_text().splitlines()]
+        lines = [line.split(":", 2) for line in own_groups.read_text().splitlines()]
     except OSError:
         return
-    for folder in dict.fromkeys(groups / group for path in paths for group in (Path(path), *Path(path).parents)):
-        try:
-            limit, used = (int((folder / name).read_text()) for name in ("memory.max", "memory.current"))
-            statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-            yield max(0, limit - used + int(statistics["file"]))
-        except (OSError, ValueError, KeyError):  # no such group, or "max": no limit
+    for _, controllers, path in lines:
+        if controllers not in MEMORY_GROUPS:
             continue
+        root, most, now, prefix = MEMORY_GROUPS[controllers]
+        group = Path(path.strip("/"))
+        for folder in (groups / root / above for above in (group, *group.parents)):
+            try:
+                limit, used = (int((folder / name).read_text()) for name in (most, now))
+                statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+                caches = sum(int(statistics[f"{prefix}{kind}_file"]) for kind in ("active", "inactive"))
+                yield max(0, limit - used + caches)
+            except (OSError, ValueError, KeyError):  # no such group, or "max": no limit
+                continue
 
 
 def _free_on_the_machine() -> int:

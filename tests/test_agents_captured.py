@@ -113,6 +113,22 @@ def test_from_the_host_and_back_without_a_gpu() -> None:
     assert not len(FromHost(captured)(lambda value: None, np.arange(3.0), "nothing"))
 
 
+def test_decisions_use_float32_whatever_updates_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    captured, seen = Pretended(), list[list[bool]]()
+    captured.precision = "tf32"
+    from_host = FromHost(captured)
+    monkeypatch.setattr(from_host, "_send", torch.as_tensor)
+    monkeypatch.setattr(from_host, "_fetch", lambda result, kind: result.numpy())
+
+    def noted(value: Tensor) -> Tensor:
+        seen.append(switches())
+        return value
+
+    from_host(noted, np.ones(3), "act")
+    captured(noted, [torch.ones(3)], "update")
+    assert seen == [[False, False, True], [True, True, True]]
+
+
 def filled_transitions() -> TransitionReplay:
     replay, random = TransitionReplay(50, *SIZES), np.random.default_rng(0)
     for _ in range(70):

@@ -7,7 +7,9 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,6 +92,28 @@ def test_folders_are_read_in_the_order_of_names_and_hidden_files_are_not(tmp_pat
         path.write_text(name)
     names = [path.relative_to(tmp_path / "texts").as_posix() for path in files_of([tmp_path / "texts"])]
     assert names == ["a.txt", "b/1.txt", "b/2.txt"]
+
+
+def test_a_folder_that_is_a_link_or_cannot_be_read_is_refused_instead_of_left_out(monkeypatch: pytest.MonkeyPatch):
+    for name in ("texts/a.txt", "texts/.hidden/x.txt", "texts/closed/b.txt", "elsewhere/c.txt"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(name)
+    Path("texts/.hidden/linked").symlink_to(Path("elsewhere").absolute())
+    assert files_of([Path("texts")]) == (Path("texts/a.txt"), Path("texts/closed/b.txt"))
+    scan = os.scandir
+
+    def denied(folder: str) -> Any:
+        if Path(folder).name in ("closed", ".hidden"):
+            raise PermissionError(13, "Permission denied", folder)
+        return scan(folder)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", denied)
+        with pytest.raises(ValueError, match=r"^texts/closed: Permission denied$"):
+            files_of([Path("texts")])
+    Path("texts/linked").symlink_to(Path("elsewhere").absolute())
+    with pytest.raises(ValueError, match=r"^texts/linked: is a symbolic link, which is not followed: put the folder"):
+        files_of([Path("texts")])
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 1 << 20])
@@ -184,11 +208,12 @@ def test_progress_has_its_rate(monkeypatch: pytest.MonkeyPatch):
 # Parquet
 
 
-def write_parquet(path: Path, texts: list[str | None], column: str = "text") -> None:
+def write_parquet(path: Path, texts: Sequence[str | bytes | None], column: str = "text") -> None:
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow.parquet import write_table
 
-    write_table(pyarrow.table({column: pyarrow.array(texts, pyarrow.string()), "other": list(range(len(texts)))}), path)
+    strings = pyarrow.array(texts, pyarrow.binary()).view(pyarrow.string())  # bytes may be no UTF-8, as in some files
+    write_table(pyarrow.table({column: strings, "other": list(range(len(texts)))}), path)
 
 
 def test_rows_of_parquet_are_documents(tmp_path: Path):
@@ -209,6 +234,9 @@ def test_a_file_that_is_not_parquet_is_refused(capsys: pytest.CaptureFixture[str
     said = refused(capsys, "a.parquet", "--column", "content", *command)
     assert "row 1 of its column 'content' is not text but NoneType" in said
     assert "bad.parquet: is not a valid parquet file" in refused(capsys, "bad.parquet", *command)
+    write_parquet(Path("latin.parquet"), ["one", b"caf\xe9", "two"])
+    said = refused(capsys, "latin.parquet", "--held-out", "0.5", *command)
+    assert "latin.parquet: has text that is not UTF-8 (unexpected end of data)" in said
 
 
 def test_a_missing_extra_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
@@ -266,13 +294,30 @@ def test_missing_merges_are_named_and_nothing_is_downloaded(
     assert "its SHA-256 is " in said
 
 
-@pytest.mark.usefixtures("offline")
-def test_merges_make_the_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A small file of merges, by hand. Text that looks like the end of a text is text."""
+@pytest.fixture
+def small_merges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: None) -> None:
+    """Leave a small file of merges, by hand, where tiktoken keeps its copy of GPT-2's."""
     merges = "#version: 0.2\nĠ t\nh e\nĠt he\n"
     monkeypatch.setattr(encodings, "MERGES_SHA256", hashlib.sha256(merges.encode()).hexdigest())
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
     (tmp_path / encodings.MERGES_CACHED).write_text(merges)
+
+
+@pytest.mark.usefixtures("small_merges")
+def test_more_white_space_in_a_row_than_tiktoken_takes_is_refused(capsys: pytest.CaptureFixture[str]):
+    for name, space in (("long.txt", 900_000), ("longer.txt", 1_000_000)):
+        Path(name).write_text("the\n the" + " \t\u3000\x85" * (space // 4) + "t\n")
+    encoding = gpt2_encoding()
+    assert not encoding.refused(Path("long.txt").read_text())
+    assert len(encoding.encode([Path("long.txt").read_text()])) > 900_000
+    said = refused(capsys, "long.txt", "--validation", "longer.txt", "--split", "lines", "--out", "out")
+    assert "longer.txt: document 2 has more than the 900,000 characters of white space in a row" in said
+    assert not bytes_encoding().refused(Path("longer.txt").read_text())
+
+
+@pytest.mark.usefixtures("small_merges")
+def test_merges_make_the_tokens(tmp_path: Path):
+    """Text that looks like the end of a text is text."""
     Path("a.txt").write_text(" the the t\n\n<|endoftext|>\n")
     Path("v.txt").write_text("he\n")
     prepared(tmp_path / "out", "a.txt", "--validation", "v.txt", "--split", "lines", "--threads", "2")

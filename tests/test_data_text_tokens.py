@@ -144,6 +144,7 @@ GOOD = {"encoding": "bytes", "vocabulary": 256, "train": {"bytes": 1, "sha256": 
         "3",
         "[" * 100_000,
         "\xff",
+        json.dumps({**GOOD, "vocabulary": 1}).replace(": 1,", f": {'1' * 5_000},"),
         json.dumps({**GOOD, "vocabulary": True}),
         json.dumps({**GOOD, "vocabulary": 1 << 17}),
         json.dumps({**GOOD, "encoding": "by\ntes"}),

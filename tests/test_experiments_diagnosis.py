@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from benchmarks.diagnosis import dormant
+from fire_rl.agents.captured import products_in
 from fire_rl.commands.diagnose import _recovery, body
 from fire_rl.commands.train import train
 from fire_rl.experiments.diagnosis.advice import advice_on
@@ -175,6 +176,15 @@ def test_a_run_of_images_is_examined(tmp_path, without_pictures):
     found = json.loads((out / NUMBERS).read_text())
     assert found["remedies"][0]["return"] is None
     assert list(found["networks"]) == ["classifier"]
+
+
+def test_a_diagnosis_is_in_float32(monkeypatch):
+    def noted(*_):
+        raise ValueError([torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32])
+
+    monkeypatch.setattr("fire_rl.commands.diagnose.load_run", noted)
+    with products_in("tf32"), pytest.raises(ValueError, match=r"\[False, False\]"):
+        body(["runs/any"])
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_escapes_names(place):

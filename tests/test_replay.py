@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fire_rl.replay import Damaged, ReplayRatio, Segment, Store, TransitionReplay
 from fire_rl.replay.segments import write_segment
+from fire_rl.replay.transitions import _free_in_control_groups
 from fire_rl.training.durable import DurableStore
 
 
@@ -74,6 +75,12 @@ def test_different_transitions_are_drawn_from_the_newest(capacity: int, newest: 
     torch.testing.assert_close(batch.rewards, batch.observations[..., 0] + 0.5)
     with pytest.raises(ValueError, match=f"there are only {held}"):
         replay.sample_different(2, held // 2 + 1, torch.Generator(), newest)
+
+
+@pytest.mark.parametrize("capacity", [0, -3])
+def test_a_replay_without_room_is_refused(capacity: int):
+    with pytest.raises(ValueError, match=f"capacity {capacity} given; allowed is 1 or more"):
+        TransitionReplay(capacity, 2, 1)
 
 
 def test_sampling_nothing_is_refused():
@@ -154,13 +161,31 @@ def test_the_replay_ratio_does_not_drift(ratio: float, blocks: list[int]):
     assert given_out == sum(blocks) * tenths // 100
 
 
-def test_the_replay_ratio_continues_where_it_was():
-    whole, first = ReplayRatio(0.3), ReplayRatio(0.3)
-    expected = [whole.owed(1) for _ in range(20)]
-    owed = [first.owed(1) for _ in range(7)]
-    second = ReplayRatio(0.3)
+@pytest.mark.parametrize(("ratio", "block"), [(0.3, 1), (1 / 30_000, 10_000)])
+def test_the_replay_ratio_continues_where_it_was(ratio: float, block: int):
+    whole, first = ReplayRatio(ratio), ReplayRatio(ratio)
+    expected = [whole.owed(block) for _ in range(20)]
+    owed = [first.owed(block) for _ in range(7)]
+    second = ReplayRatio(ratio)
     second.load_state_dict(first.state_dict())
-    assert owed + [second.owed(1) for _ in range(13)] == expected
+    assert owed + [second.owed(block) for _ in range(13)] == expected
+    assert sum(expected) == 6
+
+
+@given(ratio=st.floats(0, exclude_min=True, allow_infinity=False))
+@example(ratio=5e-324)
+@example(ratio=2.2250738585072014e-308)
+@example(ratio=1.7976931348623157e308)
+def test_every_replay_ratio_can_be_saved_and_loaded(ratio: float):
+    saved, restored = ReplayRatio(ratio).state_dict(), ReplayRatio(ratio)
+    restored.load_state_dict(saved)
+    assert restored.state_dict() == saved
+
+
+@pytest.mark.parametrize("ratio", ["1" * 326, "1/" + "1" * 326, "1/0", "", "1/", "-1", "0.5"])
+def test_a_forged_ratio_is_refused(ratio: str):
+    with pytest.raises(ValueError, match="0 updates for 0 transitions, at the ratio"):
+        ReplayRatio(1).load_state_dict({"ratio": ratio, "transitions": 0, "updates": 0})
 
 
 def test_another_ratio_counts_from_where_it_is_loaded():
@@ -176,15 +201,25 @@ def test_a_ratio_that_is_not_allowed_is_refused(ratio: float):
         ReplayRatio(ratio)
 
 
-def test_free_memory_is_what_a_container_s_limit_leaves(tmp_path: Path):
-    from fire_rl.replay.transitions import _free_in_control_groups
+VERSIONS = {
+    "0::/a/b": ("memory.max", "memory.current", "", "max"),
+    "4:memory:/a/b": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_", "9223372036854771712"),
+}
 
-    own, groups = tmp_path / "own", tmp_path / "groups"
+
+@pytest.mark.parametrize("own", VERSIONS)
+def test_free_memory_is_what_a_container_s_limit_leaves(tmp_path: Path, own: str):
+    """In both versions of control groups; of the cache of 260 bytes, 60 are shared memory, which cannot be given up."""
+    limit, used, prefix, none = VERSIONS[own]
+    (tmp_path / "own").write_text(f"1:cpu:/a\n{own}\n")
+    groups = tmp_path / "groups" / ("memory" if prefix else ".")
     (groups / "a" / "b").mkdir(parents=True)
-    own.write_text("0::/a/b\n")
-    for folder, limit in ((groups / "a", "1000"), (groups / "a" / "b", "max")):
-        (folder / "memory.max").write_text(f"{limit}\n")
-        (folder / "memory.current").write_text("700\n")
-        (folder / "memory.stat").write_text("anon 500\nfile 200\n")
-    assert list(_free_in_control_groups(own, groups)) == [500]
-    assert list(_free_in_control_groups(tmp_path / "none", groups)) == []
+    counts = f"{prefix}inactive_file 150\n{prefix}active_file 50\n{prefix}inactive_anon 500\n"
+    own_alone = "inactive_file 1\nactive_file 1\ncache 2\n" if prefix else "file 260\nshmem 60\n"
+    for folder, most in ((groups / "a", "1000"), (groups / "a" / "b", none)):
+        (folder / limit).write_text(f"{most}\n")
+        (folder / used).write_text("700\n")
+        (folder / "memory.stat").write_text(own_alone + counts)
+    found = list(_free_in_control_groups(tmp_path / "own", tmp_path / "groups"))
+    assert [free for free in found if free < 2**60] == [500]
+    assert list(_free_in_control_groups(tmp_path / "none", tmp_path / "groups")) == []

@@ -9,6 +9,7 @@ import torch
 
 from benchmarks.differences import differences
 from fire_rl import training
+from fire_rl.agents.captured import products_in
 from fire_rl.commands.train import train_dqn as train
 from fire_rl.experiments.analysis.found import find_runs
 from fire_rl.experiments.analysis.scoring import score
@@ -59,6 +60,19 @@ def test_the_number_of_threads_is_restored(first: training.Result, tmp_path: Pat
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_run_is_in_float32_outside_its_updates(tmp_path: Path):
+    products, convolutions, seen = torch.backends.cuda.matmul, torch.backends.cudnn, list[bool]()
+
+    def note(step: int, value: float) -> None:
+        seen.extend((products.allow_tf32, convolutions.allow_tf32))
+
+    with products_in("tf32"):
+        training.run("dqn", **TINY, run_dir=tmp_path / "run", precision="tf32", on_evaluation=note)
+        assert products.allow_tf32
+        assert convolutions.allow_tf32
+    assert set(seen) == {False}
 
 
 def test_a_callback_stops_it_with_a_checkpoint_from_which_it_can_be_resumed(first: training.Result, tmp_path: Path):

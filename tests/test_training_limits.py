@@ -74,6 +74,14 @@ def test_a_run_that_no_machine_could_make_is_refused(name, value, complaint):
         replace(RunSettings(steps=1_000), **{name: value}).check()
 
 
+@pytest.mark.parametrize("settings", [SACSettings(), DQNSettings()])
+@pytest.mark.parametrize("name", ["beta1", "beta2"])
+def test_a_decay_that_no_optimizer_takes_is_refused_with_its_flag(settings, name):
+    complaint = f"{flag(name)} 1.0 given; allowed is a finite number from 0 to 0.999999"
+    with pytest.raises(ValueError, match=re.escape(complaint)):
+        replace(settings, **{name: 1.0}).check()
+
+
 @given(st.integers(0, 4), st.integers() | st.floats() | st.integers(-(2**80), 2**80), st.data())
 def test_any_number_is_taken_or_refused_in_one_line(which, value, data):
     settings = [*ALL_SETTINGS, replace(RunSettings(), replay_ratio=1.0)][which]

@@ -9,6 +9,8 @@ from typing import Literal
 
 import torch
 
+from fire_rl.agents.captured import products_in
+
 from .beginning import (
     STARTING,
     Request,
@@ -53,6 +55,7 @@ def run(request: Request) -> int:
     return carry_out(request).code
 
 
+@products_in("float32")
 def carry_out(request: Request, on_evaluation: Callable[[int, float], object] | None = None) -> Result:
     """Carry out a request and return the run's result.
 

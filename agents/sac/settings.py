@@ -25,9 +25,9 @@ class SACSettings(AgentSettings):
     """Residual blocks of the actor."""
     learning_rate: float = bounded(1e-4, 0)
     """AdamW's learning rate for actor, critic and temperature, per gradient update."""
-    beta1: float = bounded(0.9, 0, 1)
+    beta1: float = bounded(0.9, 0, 0.999999)
     """AdamW's decay of the first moment, per gradient update."""
-    beta2: float = bounded(0.999, 0, 1)
+    beta2: float = bounded(0.999, 0, 0.999999)
     """AdamW's decay of the second moment, per gradient update."""
     epsilon: float = bounded(1e-8, 0)
     """Added to the square root of AdamW's second moment."""

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from fire_rl import __version__
+from fire_rl.agents.captured import products_in
 from fire_rl.experiments.diagnosis.loaded_run import LoadedRun, load_run
 from fire_rl.fire import Probe, Probed
 from fire_rl.fire.diagnosis import FORMS
@@ -52,6 +53,7 @@ def _networks(loaded: LoadedRun, values: Mapping[str, float], probe: Probe) -> d
     return found
 
 
+@products_in("float32")
 def measured(run: Path, step: int, about: Mapping[str, Any], probe: Probe = SHORT) -> dict[str, Any]:
     """Return the record of one checkpoint; `about` are facts about its run."""
     began = time.process_time()

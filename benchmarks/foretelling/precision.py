@@ -18,6 +18,7 @@ import torch
 import tyro
 from torch import nn
 
+from fire_rl.agents.captured import products_in
 from fire_rl.experiments.diagnosis.loaded_run import load_run
 from fire_rl.fire import Probe, Probed, Score
 from fire_rl.fire.diagnosis import FORMS, Curves
@@ -66,6 +67,7 @@ def short_scores(name: str, module: nn.Module, probed: Probed, first: Shares) ->
     return {setting: min(values) for setting, values in found.items()}
 
 
+@products_in("float32")
 def main(options: Options) -> None:
     """Measure every network of every checkpoint, and print the table."""
     torch.set_num_threads(options.threads)
