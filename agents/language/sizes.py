@@ -9,10 +9,10 @@ from typing import Any, Literal, TypeAlias
 
 from fire_rl.fire.nearest import choices
 
+from ..captured import Precision
 from ..size import COPIES, FLOAT, Size
 
 GPTName: TypeAlias = Literal["gpt-0.1b", "gpt-10m", "gpt-small"]
-Precision: TypeAlias = Literal["float32", "tf32", "bfloat16"]
 
 GPT2_VOCABULARY = 50_304  # the 50,257 tokens of GPT-2, and unused rows up to a multiple of 64
 BYTES = 256
