@@ -1,5 +1,6 @@
 """Any environment that Gymnasium knows, with seeds, action repeat and autoreset as in the native environments."""
 
+import copy
 import functools
 import sys
 import traceback
@@ -41,6 +42,18 @@ class ActionRepeat(gym.Wrapper[Any, Any, Any, Any]):
             observation, reward, terminated, truncated, info = self.env.step(action)
             total += float(reward)
         return observation, total, terminated, truncated, info
+
+
+class OwnFinalObservation(gym.Wrapper[Any, Any, Any, Any]):
+    """Copies an episode's last observation. The vector keeps it while the next episode begins, and an environment may
+    write that one's first observation into the same array."""
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Take one step."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        if terminated or truncated:
+            observation = copy.deepcopy(observation)
+        return observation, reward, terminated, truncated, info
 
 
 class CurrentViewer(gym.Wrapper[Any, Any, Any, Any]):
@@ -105,7 +118,7 @@ def make_generic(name: str, seed: int | None, action_repeat: int, render_mode: s
 def make_generic_vector(name: str, num_envs: int, seed: int | None, action_repeat: int) -> VectorEnv[Any, Any, Any]:
     """Make several environments by their Gymnasium id; they are stepped one after the other."""
     _try_reset(name)
-    wrappers = [lambda env: ActionRepeat(env, action_repeat)] if action_repeat > 1 else []
+    repeated = [lambda env: ActionRepeat(env, action_repeat)] if action_repeat > 1 else []
     vector = _built(
         name,
         lambda: gym.make_vec(
@@ -113,7 +126,7 @@ def make_generic_vector(name: str, num_envs: int, seed: int | None, action_repea
             num_envs=num_envs,
             vectorization_mode="sync",
             vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
-            wrappers=wrappers,
+            wrappers=[*repeated, OwnFinalObservation],
         ),
     )
     return SpreadSeeds(vector, seed)
