@@ -17,7 +17,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from . import graphics
 from .foreign_errors import INSTALLED, OWN, in_one_line
-from .seeding import spawn_seeds
+from .seeding import seeds_for_each
 
 Built = TypeVar("Built")
 _said: set[str] = set()  # the warnings already printed by this process
@@ -93,13 +93,12 @@ class SpreadSeeds(VectorWrapper):
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Begin an episode in every environment."""
-        seed = self._pending if seed is None else seed
+        seeds = seeds_for_each(self._pending if seed is None else seed, self.num_envs)
         self._pending = None
-        seeds = spawn_seeds(int(seed), self.num_envs) if isinstance(seed, (int, np.integer)) else seed
         return self.env.reset(seed=seeds, options=options)  # type: ignore[arg-type]
 
 
-def make_generic(name: str, seed: int | None, action_repeat: int, render_mode: str | None) -> gym.Env[Any, Any]:
+def make_generic(name: str, action_repeat: int, render_mode: str | None) -> gym.Env[Any, Any]:
     """Make one environment by its Gymnasium id."""
     own_renderer = render_mode is not None and is_mujoco_task(name)
     if render_mode is not None:
@@ -112,7 +111,7 @@ def make_generic(name: str, seed: int | None, action_repeat: int, render_mode: s
         env = CurrentViewer(env)
     if action_repeat > 1:
         env = ActionRepeat(env, action_repeat)
-    return env if seed is None else FirstSeed(env, seed)
+    return env
 
 
 def make_generic_vector(name: str, num_envs: int, seed: int | None, action_repeat: int) -> VectorEnv[Any, Any, Any]:
