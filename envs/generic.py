@@ -20,6 +20,7 @@ from .foreign_errors import INSTALLED, OWN, in_one_line
 from .seeding import seeds_for_each
 
 Built = TypeVar("Built")
+RESERVED = {"final_obs", "final_info"}  # entries of a vector's info
 _said: set[str] = set()  # the warnings already printed by this process
 
 
@@ -105,7 +106,7 @@ def make_generic(name: str, action_repeat: int, render_mode: str | None) -> gym.
         graphics.announce()
     if own_renderer:
         _require_graphics(name)
-    _try_reset(name)
+    _try(name)
     env: gym.Env[Any, Any] = _built(name, lambda: gym.make(name, render_mode=render_mode))
     if own_renderer:
         env = CurrentViewer(env)
@@ -116,7 +117,7 @@ def make_generic(name: str, action_repeat: int, render_mode: str | None) -> gym.
 
 def make_generic_vector(name: str, num_envs: int, seed: int | None, action_repeat: int) -> VectorEnv[Any, Any, Any]:
     """Make several environments by their Gymnasium id; they are stepped one after the other."""
-    _try_reset(name)
+    _try(name)
     repeated = [lambda env: ActionRepeat(env, action_repeat)] if action_repeat > 1 else []
     vector = _built(
         name,
@@ -150,31 +151,64 @@ def _require_graphics(name: str) -> None:
 
 
 @functools.cache
-def _try_reset(name: str) -> None:
-    """Reset a separate environment once, so that one that cannot begin an episode fails now and not during a run."""
+def _try(name: str) -> None:
+    """Reset and step a separate environment once, so that a wrong one fails now and not during a run."""
     with warnings.catch_warnings(action="ignore"):  # shown later, when the environments of the run are made
         env: gym.Env[Any, Any] = _built(name, lambda: gym.make(name))
         try:
-            observation, _ = env.reset(seed=0)
-        except (Exception, SystemExit) as error:
-            raise ValueError(f"environment {name!r} cannot be reset: {in_one_line(error)}{_right(error)}") from error
+            _try_reset(name, env)
+            _try_step(name, env)
         finally:
             with suppress(Exception):
                 env.close()
+
+
+def _try_reset(name: str, env: gym.Env[Any, Any]) -> None:
+    try:
+        observation, info = env.reset(seed=0)
+        reserved = RESERVED.intersection(info)
+    except (Exception, SystemExit) as error:
+        right = _right(error, "reset() has to return two things, an observation and a dictionary")
+        raise ValueError(f"environment {name!r} cannot be reset: {in_one_line(error)}{right}") from error
+    _require_usable(name, "reset", observation, reserved, env)
+
+
+def _try_step(name: str, env: gym.Env[Any, Any]) -> None:
+    reward: Any
+    try:
+        actions = copy.deepcopy(env.action_space)  # all environments may share the original and its generator
+        actions.seed(0)
+        observation, reward, _, _, info = env.step(actions.sample())
+        reserved = RESERVED.intersection(info)
+    except (Exception, SystemExit) as error:
+        right = _right(error, "step() has to return five things: observation, reward, terminated, truncated, info")
+        raise ValueError(f"environment {name!r} cannot be stepped: {in_one_line(error)}{right}") from error
+    _require_usable(name, "step", observation, reserved, env)
+    if np.ndim(reward):
+        given = f"a reward of shape {np.shape(reward)}"
+        raise ValueError(f"environment {name!r} cannot be used: its step() returns {given}; allowed is one number")
+
+
+def _require_usable(name: str, method: str, observation: Any, reserved: set[str], env: gym.Env[Any, Any]) -> None:
     space = env.observation_space
     if isinstance(space, gym.spaces.Box) and np.shape(observation) != space.shape:
         raise ValueError(
-            f"environment {name!r} cannot be used: its reset() returns an observation of shape "
+            f"environment {name!r} cannot be used: its {method}() returns an observation of shape "
             f"{np.shape(observation)}, and its observation_space has shape {space.shape}"
+        )
+    if reserved:
+        raise ValueError(
+            f"environment {name!r} cannot be used: the info of its {method}() has an entry {min(reserved)!r}, "
+            "which Gymnasium's vectors use for the ends of episodes: give it another name"
         )
 
 
-def _right(error: BaseException) -> str:
-    """Return how reset() has to be written, as the end of a message, if an error in calling it shows what is wrong."""
+def _right(error: BaseException, returned: str) -> str:
+    """Return how a method has to be written, as the end of a message, if an error in calling it shows what is wrong."""
     if not traceback.extract_tb(error.__traceback__)[-1].filename.startswith((*INSTALLED, OWN)):
         return ""  # the error is in the environment's own code
-    if "unpack" in str(error):
-        return "; reset() has to return two things, an observation and a dictionary"
+    if "unpack" in str(error) or "tuple" in str(error):
+        return f"; {returned}"
     return "; write def reset(self, *, seed=None, options=None)" if "unexpected keyword" in str(error) else ""
 
 
