@@ -1,11 +1,12 @@
 """Make environments by name: native H1 tasks, HumanoidBench's originals, the Control suite, Atari, and Gymnasium's."""
 
-import os
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import VectorEnv
+
+from fire_rl.cores import usable_cores
 
 from .atari_settings import AtariSettings
 from .families import STANDARD_ATARI, EnvRequest, family_of
@@ -37,14 +38,14 @@ def make_vec(
     """Make a vector of environments with same-step autoreset.
 
     The first `reset()` without a seed derives a seed for each environment from `seed`. `threads` is the number of
-    threads that step native environments and Atari games: by default one for each processor, and never more than
-    environments. `atari` is used for Atari games only.
+    threads that step native environments and Atari games: by default one for each core that may be used, and never more
+    than environments. `atari` is used for Atari games only.
     """
     _require_positive("num_envs", num_envs)
     _require_positive("action_repeat", action_repeat)
     family, seed = family_of(name), checked_seed(seed)
     if family.has_threads:
-        threads = min(num_envs, len(os.sched_getaffinity(0)) if threads is None else threads)
+        threads = min(num_envs, usable_cores() if threads is None else threads)
         _require_positive("threads", threads)
     request = EnvRequest(name, seed, action_repeat, atari, num_envs=num_envs, threads=threads or 1)
     return family.make_vec(request)

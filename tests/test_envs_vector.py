@@ -8,6 +8,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from fire_rl import envs
+from fire_rl.envs import registry
 
 make: Any = envs.make
 make_vec: Any = envs.make_vec
@@ -181,6 +182,14 @@ def test_an_episode_ends_and_the_next_begins_in_the_same_step(name):
                 assert np.array_equal(following[row], infos["final_obs"][row])
                 assert not np.array_equal(following[row], observations[row])
     assert ends >= 1
+
+
+def test_native_environments_use_no_more_threads_than_there_are_usable_cores(monkeypatch):
+    for cores, expected in ((1, 1), (2, 2), (64, 3)):  # a container's quota may leave fewer than the machine has
+        monkeypatch.setattr(registry, "usable_cores", lambda cores=cores: cores)
+        vector = make_vec("h1-walk", 3, seed=0)
+        assert len(vector.simulation.physics.datas) == expected
+        vector.close()
 
 
 def test_returned_arrays_are_not_written_to_later(name):
