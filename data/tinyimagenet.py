@@ -7,7 +7,6 @@ Source: Le and Yang, "Tiny ImageNet Visual Recognition Challenge", 2015.
 
 import hashlib
 import io
-import os
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from fire_rl.cores import usable_cores
 
 from .files import content_of, folder_itself, names_in
 from .places import Archive, Place, found, read_in_words
@@ -116,7 +117,7 @@ def _decoded(files: Sequence[tuple[Path, int]], digest: "hashlib._Hash") -> Imag
             contents.append(content)
         return b"".join(contents)
 
-    with ThreadPoolExecutor(min(THREADS, len(os.sched_getaffinity(0)))) as threads:
+    with ThreadPoolExecutor(min(THREADS, usable_cores())) as threads:
         for contents in threads.map(decode, range(0, len(files), TOGETHER)):
             digest.update(contents)
     return Images(torch.from_numpy(images), torch.tensor([label for _, label in files]))

@@ -19,7 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .atari_games import NOOP, AtariGames, Flags, Frames, Played
 from .atari_settings import FRAMES_PER_SECOND, AtariSettings
-from .seeding import spawn_seeds
+from .same_step import require_reset_of_all
+from .seeding import seeds_for_each
 from .state_checks import State
 from .trace import SEED_END, Trace, random_seed, require_same, traces_from_state, traces_to_state
 
@@ -51,10 +52,8 @@ class AtariVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         self, *, seed: int | Sequence[int | None] | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[Frames, Info]:
         """Begin a game in every member; from a single seed, one seed for each member is derived."""
-        if options and "reset_mask" in options:
-            raise ValueError("options hold reset_mask; allowed are only resets of all members together")
-        seeds = spawn_seeds(int(seed), self.num_envs) if isinstance(seed, (int, np.integer)) else seed
-        _begin_all(self._games, self._traces, seeds, self._begun)
+        require_reset_of_all(options)
+        _begin_all(self._games, self._traces, seeds_for_each(seed, self.num_envs), self._begun)
         self._begun = True
         return self._games.observations, self._infos()
 
@@ -174,20 +173,16 @@ def _spaces(games: AtariGames, settings: AtariSettings) -> tuple[Box, Discrete]:
 
 
 def _new_traces(seed: int | None, count: int) -> list[Trace]:
-    seeds = [random_seed() for _ in range(count)] if seed is None else spawn_seeds(seed, count)
-    return [Trace(one, PATIENCE) for one in seeds]
+    return [Trace(random_seed() if one is None else one, PATIENCE) for one in seeds_for_each(seed, count)]
 
 
-def _begin_all(games: AtariGames, traces: list[Trace], seeds: Sequence[int | None] | None, begun: bool) -> None:
+def _begin_all(games: AtariGames, traces: list[Trace], seeds: Sequence[int | None], begun: bool) -> None:
     """Begin a game in every member: from its seed, or without one its next game, even if the present one goes on."""
-    given = [None] * len(traces) if seeds is None else list(seeds)
-    if len(given) != len(traces):
-        raise ValueError(f"{len(given)} seeds are given; {len(traces)} are needed, one for each environment")
-    for seed in given:
+    for seed in seeds:
         if seed is not None and not 0 <= seed < SEED_END:
             raise ValueError(f"seed is {seed}; allowed are None and whole numbers from 0 on, below 2**63")
     first: list[int | None] = []
-    for member, seed in enumerate(given):
+    for member, seed in enumerate(seeds):
         if seed is not None:
             traces[member] = Trace(int(seed), PATIENCE)
         elif begun:

@@ -97,7 +97,7 @@ def _atari_settings(request: EnvRequest) -> AtariSettings:
 
 def _make_any(request: EnvRequest) -> gym.Env[Any, Any]:
     require_known(request.name)
-    return with_seeds(make_generic(request.name, None, request.action_repeat, request.render_mode), request.seed)
+    return with_seeds(make_generic(request.name, request.action_repeat, request.render_mode), request.seed)
 
 
 def _make_any_vector(request: EnvRequest) -> VectorEnv[Any, Any, Any]:

@@ -1,5 +1,6 @@
 """Any environment that Gymnasium knows, with seeds, action repeat and autoreset as in the native environments."""
 
+import copy
 import functools
 import sys
 import traceback
@@ -16,9 +17,10 @@ from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from . import graphics
 from .foreign_errors import INSTALLED, OWN, in_one_line
-from .seeding import spawn_seeds
+from .seeding import seeds_for_each
 
 Built = TypeVar("Built")
+RESERVED = {"final_obs", "final_info"}  # entries of a vector's info
 _said: set[str] = set()  # the warnings already printed by this process
 
 
@@ -41,6 +43,18 @@ class ActionRepeat(gym.Wrapper[Any, Any, Any, Any]):
             observation, reward, terminated, truncated, info = self.env.step(action)
             total += float(reward)
         return observation, total, terminated, truncated, info
+
+
+class OwnFinalObservation(gym.Wrapper[Any, Any, Any, Any]):
+    """Copies an episode's last observation. The vector keeps it while the next episode begins, and an environment may
+    write that one's first observation into the same array."""
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Take one step."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        if terminated or truncated:
+            observation = copy.deepcopy(observation)
+        return observation, reward, terminated, truncated, info
 
 
 class CurrentViewer(gym.Wrapper[Any, Any, Any, Any]):
@@ -80,32 +94,31 @@ class SpreadSeeds(VectorWrapper):
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Begin an episode in every environment."""
-        seed = self._pending if seed is None else seed
+        seeds = seeds_for_each(self._pending if seed is None else seed, self.num_envs)
         self._pending = None
-        seeds = spawn_seeds(int(seed), self.num_envs) if isinstance(seed, (int, np.integer)) else seed
         return self.env.reset(seed=seeds, options=options)  # type: ignore[arg-type]
 
 
-def make_generic(name: str, seed: int | None, action_repeat: int, render_mode: str | None) -> gym.Env[Any, Any]:
+def make_generic(name: str, action_repeat: int, render_mode: str | None) -> gym.Env[Any, Any]:
     """Make one environment by its Gymnasium id."""
     own_renderer = render_mode is not None and is_mujoco_task(name)
     if render_mode is not None:
         graphics.announce()
     if own_renderer:
         _require_graphics(name)
-    _try_reset(name)
+    _try(name)
     env: gym.Env[Any, Any] = _built(name, lambda: gym.make(name, render_mode=render_mode))
     if own_renderer:
         env = CurrentViewer(env)
     if action_repeat > 1:
         env = ActionRepeat(env, action_repeat)
-    return env if seed is None else FirstSeed(env, seed)
+    return env
 
 
 def make_generic_vector(name: str, num_envs: int, seed: int | None, action_repeat: int) -> VectorEnv[Any, Any, Any]:
     """Make several environments by their Gymnasium id; they are stepped one after the other."""
-    _try_reset(name)
-    wrappers = [lambda env: ActionRepeat(env, action_repeat)] if action_repeat > 1 else []
+    _try(name)
+    repeated = [lambda env: ActionRepeat(env, action_repeat)] if action_repeat > 1 else []
     vector = _built(
         name,
         lambda: gym.make_vec(
@@ -113,7 +126,7 @@ def make_generic_vector(name: str, num_envs: int, seed: int | None, action_repea
             num_envs=num_envs,
             vectorization_mode="sync",
             vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
-            wrappers=wrappers,
+            wrappers=[*repeated, OwnFinalObservation],
         ),
     )
     return SpreadSeeds(vector, seed)
@@ -138,31 +151,64 @@ def _require_graphics(name: str) -> None:
 
 
 @functools.cache
-def _try_reset(name: str) -> None:
-    """Reset a separate environment once, so that one that cannot begin an episode fails now and not during a run."""
+def _try(name: str) -> None:
+    """Reset and step a separate environment once, so that a wrong one fails now and not during a run."""
     with warnings.catch_warnings(action="ignore"):  # shown later, when the environments of the run are made
         env: gym.Env[Any, Any] = _built(name, lambda: gym.make(name))
         try:
-            observation, _ = env.reset(seed=0)
-        except (Exception, SystemExit) as error:
-            raise ValueError(f"environment {name!r} cannot be reset: {in_one_line(error)}{_right(error)}") from error
+            _try_reset(name, env)
+            _try_step(name, env)
         finally:
             with suppress(Exception):
                 env.close()
+
+
+def _try_reset(name: str, env: gym.Env[Any, Any]) -> None:
+    try:
+        observation, info = env.reset(seed=0)
+        reserved = RESERVED.intersection(info)
+    except (Exception, SystemExit) as error:
+        right = _right(error, "reset() has to return two things, an observation and a dictionary")
+        raise ValueError(f"environment {name!r} cannot be reset: {in_one_line(error)}{right}") from error
+    _require_usable(name, "reset", observation, reserved, env)
+
+
+def _try_step(name: str, env: gym.Env[Any, Any]) -> None:
+    reward: Any
+    try:
+        actions = copy.deepcopy(env.action_space)  # all environments may share the original and its generator
+        actions.seed(0)
+        observation, reward, _, _, info = env.step(actions.sample())
+        reserved = RESERVED.intersection(info)
+    except (Exception, SystemExit) as error:
+        right = _right(error, "step() has to return five things: observation, reward, terminated, truncated, info")
+        raise ValueError(f"environment {name!r} cannot be stepped: {in_one_line(error)}{right}") from error
+    _require_usable(name, "step", observation, reserved, env)
+    if np.ndim(reward):
+        given = f"a reward of shape {np.shape(reward)}"
+        raise ValueError(f"environment {name!r} cannot be used: its step() returns {given}; allowed is one number")
+
+
+def _require_usable(name: str, method: str, observation: Any, reserved: set[str], env: gym.Env[Any, Any]) -> None:
     space = env.observation_space
     if isinstance(space, gym.spaces.Box) and np.shape(observation) != space.shape:
         raise ValueError(
-            f"environment {name!r} cannot be used: its reset() returns an observation of shape "
+            f"environment {name!r} cannot be used: its {method}() returns an observation of shape "
             f"{np.shape(observation)}, and its observation_space has shape {space.shape}"
+        )
+    if reserved:
+        raise ValueError(
+            f"environment {name!r} cannot be used: the info of its {method}() has an entry {min(reserved)!r}, "
+            "which Gymnasium's vectors use for the ends of episodes: give it another name"
         )
 
 
-def _right(error: BaseException) -> str:
-    """Return how reset() has to be written, as the end of a message, if an error in calling it shows what is wrong."""
+def _right(error: BaseException, returned: str) -> str:
+    """Return how a method has to be written, as the end of a message, if an error in calling it shows what is wrong."""
     if not traceback.extract_tb(error.__traceback__)[-1].filename.startswith((*INSTALLED, OWN)):
         return ""  # the error is in the environment's own code
-    if "unpack" in str(error):
-        return "; reset() has to return two things, an observation and a dictionary"
+    if "unpack" in str(error) or "tuple" in str(error):
+        return f"; {returned}"
     return "; write def reset(self, *, seed=None, options=None)" if "unexpected keyword" in str(error) else ""
 
 

@@ -23,7 +23,7 @@ from fire_rl.place import install
 
 from .generic import ActionRepeat, SpreadSeeds
 from .retraced import Retraced, RetracedVector
-from .seeding import seed_legacy_generator, spawn_seeds
+from .seeding import seed_legacy_generator, seeds_for_each
 
 PREFIX = "MinAtar/"
 GAMES = {"Asterix": "asterix", "Breakout": "breakout", "Freeway": "freeway", "Seaquest": "seaquest",
@@ -108,7 +108,7 @@ def make_minatar(name: str, seed: int | None, action_repeat: int, render_mode: s
 
 def make_minatar_vector(name: str, num_envs: int, seed: int | None, action_repeat: int) -> VectorEnv[Any, Any, Any]:
     """Make several games, stepped one after the other, whose states can be saved."""
-    seeds = [None] * num_envs if seed is None else spawn_seeds(seed, num_envs)
+    seeds = seeds_for_each(seed, num_envs)
     members = [make_minatar(name, one, action_repeat, None) for one in seeds]
     functions = [functools.partial(_given, member) for member in members]
     vector = SyncVectorEnv(functions, autoreset_mode=AutoresetMode.SAME_STEP)

@@ -1,16 +1,18 @@
 """Make environments by name: native H1 tasks, HumanoidBench's originals, the Control suite, Atari, and Gymnasium's."""
 
-import os
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import VectorEnv
 
+from fire_rl.cores import usable_cores
+
 from .atari_settings import AtariSettings
 from .families import STANDARD_ATARI, EnvRequest, family_of
 from .humanoid import EPISODE_STEPS
 from .known_names import NATIVE, gymnasium_id
+from .seeding import checked_seed
 
 
 def make(
@@ -22,7 +24,7 @@ def make(
 ) -> gym.Env[Any, Any]:
     """Make one environment; its first `reset()` without a seed uses `seed`. `atari` is used for Atari games only."""
     _require_positive("action_repeat", action_repeat)
-    return family_of(name).make(EnvRequest(name, _seed(seed), action_repeat, atari, render_mode))
+    return family_of(name).make(EnvRequest(name, checked_seed(seed), action_repeat, atari, render_mode))
 
 
 def make_vec(
@@ -36,14 +38,14 @@ def make_vec(
     """Make a vector of environments with same-step autoreset.
 
     The first `reset()` without a seed derives a seed for each environment from `seed`. `threads` is the number of
-    threads that step native environments and Atari games: by default one for each processor, and never more than
-    environments. `atari` is used for Atari games only.
+    threads that step native environments and Atari games: by default one for each core that may be used, and never more
+    than environments. `atari` is used for Atari games only.
     """
     _require_positive("num_envs", num_envs)
     _require_positive("action_repeat", action_repeat)
-    family, seed = family_of(name), _seed(seed)
+    family, seed = family_of(name), checked_seed(seed)
     if family.has_threads:
-        threads = min(num_envs, len(os.sched_getaffinity(0)) if threads is None else threads)
+        threads = min(num_envs, usable_cores() if threads is None else threads)
         _require_positive("threads", threads)
     request = EnvRequest(name, seed, action_repeat, atari, num_envs=num_envs, threads=threads or 1)
     return family.make_vec(request)
@@ -90,10 +92,3 @@ def make_registered_vector(
 def _require_positive(what: str, value: int) -> None:
     if not isinstance(value, (int, np.integer)) or value < 1:
         raise ValueError(f"{what} is {value}; allowed are whole numbers from 1 on")
-
-
-def _seed(seed: int | None) -> int | None:
-    """Return the seed as a Python integer, also if it is NumPy's; raise ValueError if it is not allowed."""
-    if seed is not None and (not isinstance(seed, (int, np.integer)) or seed < 0):
-        raise ValueError(f"seed is {seed}; allowed are None and whole numbers from 0 on")
-    return None if seed is None else int(seed)

@@ -10,7 +10,16 @@ from numpy.typing import ArrayLike
 
 from .state_checks import State
 from .stateful import StatefulVector
-from .trace import MOST_ACTIONS, SEED_END, Trace, random_seed, require_same, traces_from_state, traces_to_state
+from .trace import (
+    MOST_ACTIONS,
+    SEED_END,
+    Trace,
+    is_possible,
+    random_seed,
+    require_same,
+    traces_from_state,
+    traces_to_state,
+)
 
 
 class Retraced(gym.Wrapper[Any, Any, Any, Any]):
@@ -37,11 +46,22 @@ class Retraced(gym.Wrapper[Any, Any, Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Take one step."""
+        action = self._as_saved(action)
         result = self.env.step(action)
         self.trace.actions.append(np.array(action))
         if self.observation is not None:
             self.observation = result[0]
         return result
+
+    def _as_saved(self, action: Any) -> Any:
+        """Return a continuous action with the type in which a state holds it, so that it plays the same again."""
+        space = self.env.action_space
+        if not isinstance(space, gym.spaces.Box):
+            return action
+        taken = np.asarray(action, dtype=space.dtype)
+        if not is_possible(taken, space):
+            raise ValueError(f"the action is {ascii(action)[:100]}; allowed are finite numbers of shape {space.shape}")
+        return taken
 
     def replay(self, trace: Trace) -> None:
         """Replay an episode up to the end of its trace."""

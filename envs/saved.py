@@ -16,14 +16,14 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import ArrayLike
 
 from .foreign_errors import in_one_line
-from .generic import ActionRepeat, FirstSeed
+from .generic import ActionRepeat, FirstSeed, OwnFinalObservation
 from .retraced import Retraced, RetracedVector
 from .seeding import generator_from_words, generator_words
 from .state_checks import State, checked_state, require_count, require_finite
 from .stateful import StatefulVector
 
 REPLAYABLE = ("gymnasium.envs.classic_control.", "gymnasium.envs.toy_text.")
-WITHOUT_STATE = (ActionRepeat, OrderEnforcing, PassiveEnvChecker)
+WITHOUT_STATE = (ActionRepeat, OrderEnforcing, OwnFinalObservation, PassiveEnvChecker)
 INTEGRATION = mujoco.mjtState.mjSTATE_INTEGRATION  # time, positions, velocities, activations, controls, warm start, ...
 # The positions of bodies before the last physics step: Ant and Humanoid reward the distance moved since then.
 STALE = ("xpos", "xipos")

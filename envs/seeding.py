@@ -1,5 +1,7 @@
 """Derive seeds for several environments from one, and save random generators as plain arrays."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from gymnasium.utils import seeding
 from numpy.typing import NDArray
@@ -11,6 +13,26 @@ TWISTER_WORDS = 624  # the length of a Mersenne twister's key
 def spawn_seeds(seed: int, count: int) -> list[int]:
     """Return `count` independent seeds; not seed + i, because runs of neighbouring seeds would share environments."""
     return [int(child.generate_state(1, np.uint64)[0] >> 1) for child in np.random.SeedSequence(seed).spawn(count)]
+
+
+def checked_seed(seed: int | None) -> int | None:
+    """Return the seed as a Python integer, also if it is NumPy's; raise ValueError if it is not allowed."""
+    if seed is not None and (not isinstance(seed, (int, np.integer)) or seed < 0):
+        raise ValueError(f"seed is {seed}; allowed are None and whole numbers from 0 on")
+    return None if seed is None else int(seed)
+
+
+def seeds_for_each(seed: int | Sequence[int | None] | None, count: int) -> list[int | None]:
+    """Return a seed for each of `count` environments: derived from a single seed, or taken from a list of them.
+
+    None stands for no seed. Raise ValueError if the list has another length, or if a seed is not allowed.
+    """
+    if not isinstance(seed, (Sequence, np.ndarray)):
+        one = checked_seed(seed)
+        return [None] * count if one is None else [*spawn_seeds(one, count)]
+    if len(seed) != count:
+        raise ValueError(f"{len(seed)} seeds are given; {count} are needed, one for each environment")
+    return [checked_seed(one) for one in seed]
 
 
 def new_generator(seed: int | None) -> np.random.Generator:

@@ -23,7 +23,7 @@ from fire_rl.place import install
 
 from .generic import ActionRepeat, SpreadSeeds
 from .saved import with_state
-from .seeding import spawn_seeds
+from .seeding import seeds_for_each
 from .suite_env import SuiteEnv
 from .vanished import forget_vanished_fields
 
@@ -63,7 +63,7 @@ def make_suite(name: str, seed: int | None, action_repeat: int, render_mode: str
 
 def make_suite_vector(name: str, num_envs: int, seed: int | None, action_repeat: int) -> VectorEnv[Any, Any, Any]:
     """Make several environments of the suite; they are stepped one after the other."""
-    seeds = [None] * num_envs if seed is None else spawn_seeds(seed, num_envs)
+    seeds = seeds_for_each(seed, num_envs)
     functions = [functools.partial(make_suite, name, one, action_repeat, None) for one in seeds]
     vector = SyncVectorEnv(functions, autoreset_mode=AutoresetMode.SAME_STEP)
     vector.spec = vector.envs[0].spec

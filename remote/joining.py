@@ -16,6 +16,7 @@ from typing import Any
 
 import ray
 
+from fire_rl.cores import usable_cores
 from fire_rl.place import ROOT
 
 CURRENT = Path("/tmp/ray/ray_current_cluster")  # Ray's file with the address of a cluster started on this machine
@@ -39,7 +40,7 @@ def join(address: str | None) -> None:
         # Otherwise Ray kills a run at once when its worker ends; the run should stop with a checkpoint instead.
         "RAY_kill_child_processes_on_worker_exit": "0",
     }
-    own: dict[str, Any] = {"num_cpus": len(os.sched_getaffinity(0)), "object_store_memory": OBJECT_STORE}
+    own: dict[str, Any] = {"num_cpus": usable_cores(), "object_store_memory": OBJECT_STORE}
     _print_nothing()
     try:
         with _own_handler_of_sigterm():

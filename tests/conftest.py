@@ -21,8 +21,8 @@ MEMORY_OF_A_WORKER = 2e9  # bytes, including the processes that its tests start
 @pytest.hookimpl(optionalhook=True)  # called only if pytest-xdist is installed
 def pytest_xdist_auto_num_workers() -> int:
     """Return as many workers as there are cores and memory for, also inside a container."""
+    from fire_rl.cores import usable_cores
     from fire_rl.replay.transitions import available_memory
-    from fire_rl.training.threads import usable_cores
 
     return max(1, min(usable_cores(), int(available_memory() / MEMORY_OF_A_WORKER)))
 

@@ -1,15 +1,18 @@
 """SAC makes the published update, checked against a computation in float64 that shares no code with it."""
 
 import math
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Box
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from fire_rl.agents import SAC, SACSettings
+from fire_rl.agents import SAC, SACSettings, Surroundings
+from fire_rl.agents.sac import KIND
 from fire_rl.agents.sac.networks import Actor, Critic, squashed_sample
 from fire_rl.agents.sac.statistics import RunningStatistics
 from fire_rl.replay import Batch
@@ -298,3 +301,23 @@ def test_running_statistics_equal_those_of_all_data():
 def test_the_discount_follows_the_published_rule(decisions, expected):
     assert SACSettings().discount(decisions) == pytest.approx(expected)
     assert SACSettings(gamma=0.5).discount(decisions) == 0.5
+
+
+LARGEST = np.finfo(np.float32).max
+
+
+@pytest.mark.parametrize(
+    ("actions", "complaint"),
+    [
+        (Box(-1, 1, (2,), np.int8), "floating-point actions, this environment's are Box(-1, 1, (2,), int8)"),
+        (Box(0, 9, (2,), np.int64), "floating-point actions, this environment's are Box(0, 9, (2,), int64)"),
+        (Box(-LARGEST, LARGEST, (2,)), "actions whose range float32 can hold, this environment's are Box(-3.40"),
+        (Box(-np.inf, 1, (2,)), "bounded continuous actions, this environment's are Box(-inf, 1.0"),
+    ],
+)
+def test_actions_that_cannot_be_scaled_to_their_bounds_are_refused_in_one_line(actions: Box, complaint: str):
+    observations = Box(-1, 1, (3,))
+    with pytest.raises(ValueError, match=f"^own:Task-v0: SAC needs {re.escape(complaint)}") as error:
+        KIND.require(Surroundings("own:Task-v0", observations, actions, None, 1))
+    assert "\n" not in str(error.value)
+    KIND.require(Surroundings("own:Task-v0", observations, Box(-LARGEST / 2, LARGEST / 2, (2,)), None, 1))

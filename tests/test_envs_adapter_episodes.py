@@ -165,9 +165,27 @@ def test_a_state_that_does_not_fit_is_refused(stand_in):
         env.set_state(**state | {"model": state["model"][1:]})
     with pytest.raises(ValueError, match="physics has 3 rows, 2 are needed"):
         vector.set_state(**{name: np.stack([values] * 3) for name, values in state.items()})
+    with pytest.raises(ValueError, match="allowed are only resets of all members together"):
+        vector.reset(options={"reset_mask": np.array([True, False])})
     env.original.task.secret = object()
     with pytest.raises(TypeError, match="'secret' is a object"):
         env.get_state()
+
+
+def test_a_state_that_is_refused_leaves_no_member_of_a_vector_half_restored(stand_in):
+    vector, saved = make_vec("h1-maze", 2, seed=0), make_vec("h1-maze", 2, seed=1)
+    for one in (vector, saved):
+        one.reset()
+        for action in actions(one, 5):
+            one.step(action)
+    state = saved.get_state()
+    with pytest.raises(ValueError, match="legacy_generator has shape"):
+        vector.set_state(**state | {"legacy_generator": state["legacy_generator"][:, 1:]})
+    assert vector.get_state()["elapsed_steps"].tolist() == [5, 5], "nothing was changed"
+    state["task"][1] = ord("?")
+    with pytest.raises(ValueError, match="the state is not one of this task's"):
+        vector.set_state(**state)
+    assert vector.get_state()["elapsed_steps"].tolist() == [0, 0], "every member begins an episode"
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(stand_in, tmp_path, capsys):

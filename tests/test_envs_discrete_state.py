@@ -252,6 +252,24 @@ def test_a_trace_that_ends_its_episode_early_is_refused():
         vector.set_state(**state)
 
 
+@pytest.mark.parametrize("values", [1.5, -np.float64(1) / 3])
+def test_continuous_actions_outside_the_bounds_or_of_float64_continue_exactly(values):
+    vector, other = (build("MountainCarContinuous-v0", seed) for seed in (0, 9))
+    vector.reset()
+    actions = np.full((20, 2, 1), values)
+    advance(vector, actions)
+    other.set_state(**stored(vector.get_state()))
+    assert advance(other, actions) == advance(vector, actions)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, [0.1, 0.2]])
+def test_continuous_actions_that_no_state_can_hold_are_refused(wrong):
+    single = envs.make("MountainCarContinuous-v0", seed=0)
+    single.reset()
+    with pytest.raises(ValueError, match=r"the action is .*; allowed are finite numbers of shape \(1,\)"):
+        single.step(np.atleast_1d(wrong))
+
+
 def test_an_episode_begun_with_options_is_not_saved():
     vector = build("CartPole-v1", seed=0)
     vector.reset(options={"low": -0.01, "high": 0.01})

@@ -20,11 +20,12 @@ class Task(gym.Env):
     def reset(self, seed=None, options=None):
         {reset}
     def step(self, action):
-        return np.zeros(2, dtype=np.float32), 0.0, False, False, {{}}
+        {step}
 
 {end}
 """
 WELL = "return np.zeros(2, dtype=np.float32), {}"
+STEPS = "return np.zeros(2, dtype=np.float32), 0.0, False, False, {}"
 NUMBERS = itertools.count()
 
 
@@ -33,10 +34,10 @@ def module(tmp_path, monkeypatch):
     """Write a module with such an environment. Return its name, which no other module has."""
     monkeypatch.syspath_prepend(tmp_path)
 
-    def write(init: str = "pass", reset: str = WELL, end: str = "") -> str:
+    def write(init: str = "pass", reset: str = WELL, step: str = STEPS, end: str = "") -> str:
         name = f"failing_{next(NUMBERS)}"
         end = end or f"gym.register('Failing{name}-v0', entry_point='{name}:Task')"
-        Path(tmp_path / f"{name}.py").write_text(BEGINNING.format(init=init, reset=reset, end=end))
+        Path(tmp_path / f"{name}.py").write_text(BEGINNING.format(init=init, reset=reset, step=step, end=end))
         return name
 
     return write
@@ -62,6 +63,8 @@ def complaints(module: str) -> set[str]:
         ({"init": "self.__init__()"}, "cannot be made here: RecursionError: maximum recursion depth exceeded", 10),
         ({"reset": "return {}['start']"}, "cannot be reset: KeyError: 'start'", 12),
         ({"reset": "return np.zeros((2, 3)) @ np.zeros(2)"}, "cannot be reset: ValueError: matmul", 12),
+        ({"step": "return {}['next']"}, "cannot be stepped: KeyError: 'next'", 14),
+        ({"step": "sys.exit('no more')"}, "cannot be stepped: SystemExit: no more", 14),
         ({"end": "raise TypeError('of the module')"}, "cannot be made here: TypeError: of the module", 16),
         ({"end": "x = = 1"}, "cannot be made here: SyntaxError: invalid syntax", 16),
     ],
@@ -79,6 +82,19 @@ def test_an_environment_that_fails_when_it_is_made_says_where(module, tmp_path, 
     [
         ({"reset": "return None"}, "cannot unpack non-iterable NoneType object; reset() has to return two things"),
         ({"reset": "return np.zeros(99), {}"}, "returns an observation of shape (99,), and its observation_space has"),
+        ({"step": "return np.zeros(2, dtype=np.float32), 0.0, False, {}"},
+         "cannot be stepped: ValueError: not enough values to unpack (expected 5, got 4)"),
+        ({"step": "return np.zeros(2, dtype=np.float32), 0.0, False, {}"},
+         "; step() has to return five things: observation, reward, terminated, truncated, info"),
+        ({"step": "return None"}, "; step() has to return five things: observation, reward, terminated"),
+        ({"step": "return np.zeros(3, dtype=np.float32), 0.0, False, False, {}"},
+         "its step() returns an observation of shape (3,), and its observation_space has shape (2,)"),
+        ({"step": "return np.zeros(2, dtype=np.float32), np.zeros(1), False, False, {}"},
+         "cannot be used: its step() returns a reward of shape (1,); allowed is one number"),
+        ({"step": "return np.zeros(2, dtype=np.float32), 0.0, False, False, {'final_obs': 1}"},
+         "cannot be used: the info of its step() has an entry 'final_obs', which Gymnasium's vectors use"),
+        ({"reset": "return np.zeros(2, dtype=np.float32), {'final_info': {}}"},
+         "cannot be used: the info of its reset() has an entry 'final_info', which Gymnasium's vectors use"),
         ({"init": "self.observation_space = None"}, "cannot be made here: TypeError: "),
         ({"end": "gym.register('Failing' + __name__ + '-v0', entry_point=__name__ + ':Nothing')"},
          "cannot be made here: AttributeError: "),
@@ -95,7 +111,7 @@ def test_gymnasiums_errors_are_reported_in_one_line_too(module, parts, complaint
 
 def test_an_environment_that_works_is_made_and_its_trial_leaves_no_trace(module, capfd):
     counting = "type(self).count = getattr(self, 'count', 0) + 1; self.own = getattr(self, 'own', 0) + 1; " + WELL
-    name = module(reset=counting)
+    name = module(reset=counting, step="assert self.own; self.action_space.sample(); " + STEPS)
     vector = envs.make_vec(f"{name}:Failing{name}-v0", 2)
     assert [getattr(env.unwrapped, "own", 0) for env in vector.unwrapped.envs] == [0, 0]  # type: ignore[attr-defined]
     envs.make(f"{name}:Failing{name}-v0")

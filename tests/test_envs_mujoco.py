@@ -65,7 +65,7 @@ def test_a_restored_vector_continues_bit_by_bit_across_the_ends_of_episodes(name
     vector.reset()
     for lead in (0, 5):  # at its beginning, and in the middle
         advance(vector, actions(vector, lead))
-        vector.unwrapped.envs[0]._elapsed_steps = vector.spec.max_episode_steps - 8
+        vector.unwrapped.envs[0].env._elapsed_steps = vector.spec.max_episode_steps - 8
         state = vector.get_state()
         expected = advance(vector, actions(vector, 25, seed=1))
         assert np.any(expected[2::5]) or np.any(expected[3::5]), "an episode ended"

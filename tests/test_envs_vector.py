@@ -8,6 +8,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from fire_rl import envs
+from fire_rl.envs import registry
 
 make: Any = envs.make
 make_vec: Any = envs.make_vec
@@ -103,8 +104,40 @@ def test_each_environment_can_have_its_own_seed(name):
 
 
 def test_wrong_number_of_seeds_is_refused(name):
-    with pytest.raises(ValueError, match="3"):
+    with pytest.raises(ValueError, match="3 seeds are given; 2 are needed, one for each environment"):
         make_vec(name, 2).reset(seed=[1, 2, 3])
+
+
+@pytest.mark.parametrize("wrong", [-1, 1.5, [0, -1], [0.5, None]])
+def test_a_seed_that_is_no_whole_number_from_0_on_is_refused(name, wrong):
+    with pytest.raises(ValueError, match=r"seed is (-1|1\.5|0\.5); allowed are None and whole numbers from 0 on"):
+        make_vec(name, 2).reset(seed=wrong)
+
+
+def test_a_reset_can_be_for_some_environments_only(name):
+    vector, other = make_vec(name, 3, seed=0), make_vec(name, 3, seed=0)
+    for one in (vector, other):
+        one.reset()
+        for _ in random_steps(one, 3):
+            pass
+    before = next(random_steps(other, 1))[0]
+    assert same(next(random_steps(vector, 1))[0], before)
+    observations, _ = vector.reset(seed=[5, 6, 7], options={"reset_mask": np.array([False, True, False])})
+    assert same(observations[[0, 2]], before[[0, 2]])
+    assert np.array_equal(observations[1], make(name).reset(seed=6)[0])
+    for here, there in zip(random_steps(vector, 5), random_steps(other, 5), strict=True):
+        assert same(here[0][[0, 2]], there[0][[0, 2]])
+
+
+@pytest.mark.parametrize("mask", [[True], [False, False], [1, 0]])
+def test_a_wrong_mask_of_a_reset_is_refused(mask):
+    vector = make_vec("h1-walk", 2, seed=0)
+    before = vector.reset()[0]
+    with pytest.raises(ValueError, match=r"reset_mask has shape \(\d,\) and type .*; allowed are 2 truth values"):
+        vector.reset(options={"reset_mask": np.array(mask)})
+    assert np.array_equal(vector.simulation.observations(), before)
+    with pytest.raises(gym.error.ResetNeeded):
+        make_vec("h1-walk", 2).reset(options={"reset_mask": np.array([True, False])})
 
 
 @pytest.mark.parametrize("name", SHORT)
@@ -149,6 +182,14 @@ def test_an_episode_ends_and_the_next_begins_in_the_same_step(name):
                 assert np.array_equal(following[row], infos["final_obs"][row])
                 assert not np.array_equal(following[row], observations[row])
     assert ends >= 1
+
+
+def test_native_environments_use_no_more_threads_than_there_are_usable_cores(monkeypatch):
+    for cores, expected in ((1, 1), (2, 2), (64, 3)):  # a container's quota may leave fewer than the machine has
+        monkeypatch.setattr(registry, "usable_cores", lambda cores=cores: cores)
+        vector = make_vec("h1-walk", 3, seed=0)
+        assert len(vector.simulation.physics.datas) == expected
+        vector.close()
 
 
 def test_returned_arrays_are_not_written_to_later(name):

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from fire_rl.agents import DQNSettings, SACSettings
+from fire_rl.cores import usable_cores
 from fire_rl.training import threads
 from fire_rl.training.config import Config
 from fire_rl.training.learners import LEARNERS, DQNRun, SACRun
 from fire_rl.training.reinforcement_settings import RunSettings
-from fire_rl.training.threads import Slowdown, choose_threads, usable_cores
+from fire_rl.training.threads import Slowdown, choose_threads
 
 ALL = len(os.sched_getaffinity(0))
 

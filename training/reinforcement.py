@@ -73,7 +73,8 @@ class Reinforcement(Work):
             self.recorder.compiled.on = settings.compile == "losses"
         self.replay, note = make_replay(config, self.environment, self.device)
         self.replay_generator = torch.Generator().manual_seed(streams.replay)  # on the CPU: the same for every device
-        self.clipped = config.agent.rewards_are_clipped(envs.is_atari(settings.env))
+        self.is_atari = envs.is_atari(settings.env)
+        self.clipped = config.agent.rewards_are_clipped(self.is_atari)
         self.to_environment = to_environment(self.environment.single_action_space)
         evaluated, exploration = self.world.evaluated.vector(settings.evaluated_at_once), config.evaluation_exploration
         decisions = None if settings.eval_steps is None else settings.eval_steps // settings.action_repeat
@@ -146,7 +147,8 @@ class Reinforcement(Work):
         self.observations = following
         self.decisions += count
         self.steps += count * self.settings.action_repeat
-        self._count_episodes(rewards, terminated, infos.get("game_over", terminated | truncated))
+        # Only of Atari is it known what "game_over" means: a user's environment may use this word too.
+        self._count_episodes(rewards, terminated, infos["game_over"] if self.is_atari else terminated | truncated)
 
     def update(self, count: int, manager: PlasticityManager) -> Mapping[str, Tensor]:
         """Do `count` gradient updates on transitions drawn from the replay."""

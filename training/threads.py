@@ -2,15 +2,15 @@
 
 import os
 import statistics
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import torch
+
+from fire_rl.cores import usable_cores
 
 from .config import Config
 from .device import choose_device
 
-OWN_GROUPS, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 # An update with fewer floating-point operations than this uses one thread. With two threads on two idle cores, such an
 # update is at most a third faster. But as soon as another process takes a core, each of its many small products waits
 # for the slower thread, and the update becomes ten times slower, while with one thread it stays as fast as before.
@@ -31,38 +31,6 @@ def choose_threads(config: Config) -> tuple[int, str]:
     if operations < WORTH_SHARING:
         return 1, f"threads: 1 of {cores} cores, because an update of this network is too small to share {size}{ending}"
     return cores, f"threads: {cores} of {cores} cores, because this network's updates are worth sharing {size}{ending}"
-
-
-def usable_cores(own_groups: Path = OWN_GROUPS, groups: Path = GROUPS) -> int:
-    """Return the number of cores that this process may use, by its affinity and the quotas of its control groups."""
-    return max(1, int(min([len(os.sched_getaffinity(0)), *_quotas(own_groups, groups)])))
-
-
-def _quotas(own_groups: Path, groups: Path) -> Iterator[float]:
-    """Yield the quotas, in cores, of all control groups above this process.
-
-    Version 2 of control groups has one file for a quota. Version 1 has two files, and -1 for no quota.
-    """
-    try:
-        lines = [line.split(":", 2) for line in own_groups.read_text().splitlines()]
-    except OSError:  # a system without control groups
-        return
-    for _, controllers, path in (line for line in lines if len(line) == 3):
-        if not controllers:
-            roots, names = (groups, groups / "unified"), ["cpu.max"]
-        elif "cpu" in controllers.split(","):
-            roots, names = (groups / controllers, groups / "cpu"), ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
-        else:
-            continue
-        # In a container the path may be the host's, of which only the top level is visible.
-        own = Path(path.lstrip("/"))
-        for folder in (root / group for root in roots for group in (own, *own.parents)):
-            try:
-                quota, period = " ".join((folder / name).read_text() for name in names).split()
-                if int(quota) > 0:
-                    yield int(quota) / int(period)
-            except (OSError, ValueError, ZeroDivisionError):  # no such group, or "max": no limit
-                continue
 
 
 class Slowdown:

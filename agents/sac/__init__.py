@@ -51,6 +51,14 @@ def _sizes(surroundings: Surroundings) -> tuple[int, int]:
         raise ValueError(f"{name}: SAC needs flat vector observations, this environment's are {observation}")
     if not (isinstance(action, spaces.Box) and len(action.shape) == 1 and np.isfinite([action.low, action.high]).all()):
         raise ValueError(f"{name}: SAC needs bounded continuous actions, this environment's are {action}")
+    if not np.issubdtype(action.dtype, np.floating):
+        raise ValueError(f"{name}: SAC needs floating-point actions, this environment's are {action}")
+    with np.errstate(over="ignore"):
+        span = action.high - action.low
+    if not np.isfinite(span).all():
+        raise ValueError(
+            f"{name}: SAC needs actions whose range {action.dtype} can hold, this environment's are {action}"
+        )
     return observation.shape[0], action.shape[0]
 
 

@@ -18,6 +18,8 @@ from .scene import PHYSICS_STEPS
 Array = NDArray[np.float64]
 
 FULL_STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS
+# MuJoCo resets a robot with a larger position, velocity or acceleration. No step leads to such a position or velocity.
+LARGEST = mujoco.mjMAXVAL
 
 
 class Physics:

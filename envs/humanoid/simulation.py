@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..seeding import generator_from_words, generator_words
 from ..state_checks import MOST, State, like, require_count, require_finite
-from .physics import Array, Physics
+from .physics import LARGEST, Array, Physics
 from .task import EPISODE_STEPS, START_NOISE, Parts, Task
 
 # Constants are arrays without dimensions: see `tolerances`.
@@ -148,6 +148,8 @@ class Simulation:
         }
         for name, values in wanted.items():
             require_finite(name, values)
+            if name in ("qpos", "qvel") and (largest := np.abs(values).max()) > LARGEST:
+                raise ValueError(f"{name} holds a number of size {largest:g}; allowed is up to {LARGEST:g}")
             if name in counts:
                 require_count(name, values, counts[name])
         for words in wanted.get("random_generator", ()):

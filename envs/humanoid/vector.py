@@ -9,7 +9,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
-from ..seeding import new_generator, spawn_seeds
+from ..same_step import members_to_reset, with_ends
+from ..seeding import new_generator, seeds_for_each
 from ..state_checks import State
 from .physics import Array
 from .simulation import Simulation, named
@@ -24,8 +25,8 @@ class HumanoidVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
     def __init__(self, task: Task, num_envs: int, seed: int | None, action_repeat: int, threads: int) -> None:
         self.metadata = {**metadata(action_repeat), "autoreset_mode": AutoresetMode.SAME_STEP}
         self.num_envs = num_envs
-        seeds: Sequence[int | None] = [None] * num_envs if seed is None else spawn_seeds(seed, num_envs)
-        self.simulation = Simulation(task, [new_generator(one) for one in seeds], action_repeat, threads)
+        generators = [new_generator(one) for one in seeds_for_each(seed, num_envs)]
+        self.simulation = Simulation(task, generators, action_repeat, threads)
         self.single_observation_space = observation_space(self.simulation)
         self.single_action_space = action_space(self.simulation.physics)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -38,15 +39,14 @@ class HumanoidVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Array, dict[str, Any]]:
-        """Begin an episode in every environment; a single seed gives each its own, a list has one for each."""
-        if seed is not None:
-            seeds = spawn_seeds(int(seed), self.num_envs) if isinstance(seed, (int, np.integer)) else list(seed)
-            if len(seeds) != self.num_envs:
-                raise ValueError(f"{len(seeds)} seeds were given to {self.num_envs} environments; give one each")
-            for row, one in enumerate(seeds):
-                if one is not None:
-                    self.simulation.generators[row] = new_generator(int(one))
-        for row in range(self.num_envs):
+        """Begin an episode in every environment, or in those of the option `reset_mask`; a single seed gives each its
+        own, a list has one for each."""
+        seeds, chosen = seeds_for_each(seed, self.num_envs), members_to_reset(options, self.num_envs)
+        if not (self._begun or chosen.all()):
+            raise gym.error.ResetNeeded("call reset() for all environments before reset() for some of them")
+        for row in np.flatnonzero(chosen).tolist():
+            if (one := seeds[row]) is not None:
+                self.simulation.generators[row] = new_generator(one)
             self.simulation.reset(row)
         self._begun = True
         return self.simulation.observations(), {}
@@ -57,26 +57,12 @@ class HumanoidVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
             raise gym.error.ResetNeeded("call reset() or set_state() before the first step()")
         outcome = self.simulation.step(actions)
         over = outcome.terminated | outcome.truncated
+        infos: dict[str, Any] = {**outcome.parts, **self._masks}
         if np.count_nonzero(over):
-            infos = self._end_episodes(outcome.parts, over)
-        else:
-            infos = {**outcome.parts, **self._masks}
+            infos = with_ends(infos, self.simulation.observations(), over)
+            for row in np.flatnonzero(over).tolist():
+                self.simulation.reset(row)
         return self.simulation.observations(), outcome.rewards, outcome.terminated, outcome.truncated, infos
-
-    def _end_episodes(self, parts: dict[str, Array], over: NDArray[np.bool_]) -> dict[str, Any]:
-        final_info: dict[str, Any] = {}
-        infos: dict[str, Any] = {
-            "final_obs": self.simulation.observations(),
-            "_final_obs": over,
-            "final_info": final_info,
-            "_final_info": over,
-        }
-        for name, values in parts.items():
-            final_info[name], final_info["_" + name] = values, over
-            infos[name], infos["_" + name] = np.where(over, 0.0, values), ~over
-        for row in np.flatnonzero(over):
-            self.simulation.reset(int(row))
-        return infos
 
     def get_state(self) -> State:
         """Return everything that determines what follows, with a row per environment; `set_state(**state)` restores it

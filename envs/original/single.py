@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -162,6 +162,10 @@ class OriginalEnv(gym.Env[Array, NDArray[np.float32]]):
 
     def set_state(self, /, **state: ArrayLike) -> None:
         """Continue from a state of `get_state`."""
+        self.restore(self.checked_state(state))
+
+    def checked_state(self, state: Mapping[str, ArrayLike]) -> State:
+        """Return a state as arrays of the right shapes and types; raise ValueError if it cannot be one."""
         present = self.get_state()
         require_names(state, present)
         present["task"] = np.zeros(np.shape(state["task"]), dtype=np.uint8)  # its length differs between states
@@ -169,14 +173,18 @@ class OriginalEnv(gym.Env[Array, NDArray[np.float32]]):
         for name, values in whole.items():
             require_finite(name, values)
         require_count("elapsed_steps", whole["elapsed_steps"])
+        return whole
+
+    def restore(self, state: State) -> None:
+        """Continue from a state of `checked_state`; if it fails, begin an episode and raise ValueError."""
         try:
-            self._restore(whole)
+            self._restore(state)
             # A trial step: the task's attributes may hold anything, and must fail here and not later.
             self.original.step(np.zeros(self.model.nu, dtype=np.float32))
         except Exception as error:
             self.reset()  # the present state belongs to no saved one
             raise ValueError(f"the state is not one of this task's: {in_one_line(error)}") from error
-        self._restore(whole)
+        self._restore(state)
         self._begun = True
 
     def _restore(self, state: State) -> None:

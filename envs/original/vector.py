@@ -10,7 +10,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
-from ..seeding import spawn_seeds
+from ..same_step import require_reset_of_all, with_ends
+from ..seeding import seeds_for_each
 from ..state_checks import State
 from .single import Array, Info, OriginalEnv
 
@@ -27,7 +28,7 @@ class OriginalVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
     def __init__(self, name: str, num_envs: int, seed: int | None, action_repeat: int, threads: int) -> None:
         self.members: list[OriginalEnv] = []  # `close` needs it even if the rest of this constructor fails
         self._pool: ThreadPoolExecutor | None = None
-        seeds: Sequence[int | None] = [None] * num_envs if seed is None else spawn_seeds(seed, num_envs)
+        seeds = seeds_for_each(seed, num_envs)
         first = OriginalEnv(name, seeds[0], action_repeat)
         others = [OriginalEnv(name, one, action_repeat, model=first.model) for one in seeds[1:]]
         self.members = [first, *others]
@@ -44,11 +45,8 @@ class OriginalVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         self, *, seed: int | Sequence[int | None] | None = None, options: Info | None = None
     ) -> tuple[Array, Info]:
         """Begin an episode in every environment; a single seed gives each its own, a list has one for each."""
-        seeds: Sequence[int | None] = [None] * self.num_envs
-        if seed is not None:
-            seeds = spawn_seeds(int(seed), self.num_envs) if isinstance(seed, (int, np.integer)) else list(seed)
-        if len(seeds) != self.num_envs:
-            raise ValueError(f"{len(seeds)} seeds were given to {self.num_envs} environments; give one each")
+        require_reset_of_all(options)
+        seeds = seeds_for_each(seed, self.num_envs)
         begun = [member.reset(seed=one, options=options)[0] for member, one in zip(self.members, seeds, strict=True)]
         self._begun = True
         return np.stack(begun), {}
@@ -69,25 +67,10 @@ class OriginalVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         following, ended, cut = np.stack(observations), np.array(terminated), np.array(truncated)
         infos = _gathered(parts)
         if (over := ended | cut).any():
-            infos = self._end_episodes(following, infos, over)
+            infos = with_ends(infos, following.copy(), over)
+            for row in np.flatnonzero(over):
+                following[row] = self.members[row].reset()[0]
         return following, np.array(rewards), ended, cut, infos
-
-    def _end_episodes(self, observations: Array, parts: Info, over: NDArray[np.bool_]) -> Info:
-        """Begin the next episode where one is over, and write its first observation into `observations`.
-
-        The last observations and rewards' parts of the ended episodes go into the returned info.
-        """
-        final_info: Info = {}
-        infos: Info = {
-            "final_obs": observations.copy(), "_final_obs": over, "final_info": final_info, "_final_info": over,
-        }  # fmt: skip
-        for name in [name for name in parts if "_" + name in parts]:
-            values, present = parts[name], parts["_" + name]
-            final_info[name], final_info["_" + name] = values, over & present
-            infos[name], infos["_" + name] = np.where(over, 0.0, values), ~over & present
-        for row in np.flatnonzero(over):
-            observations[row] = self.members[row].reset()[0]
-        return infos
 
     def get_state(self) -> State:
         """Return everything that determines what follows, with a row per environment; `set_state(**state)` restores it
@@ -104,8 +87,16 @@ class OriginalVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         for name, values in rows.items():
             if len(values) != self.num_envs:
                 raise ValueError(f"{name} has {len(values)} rows, {self.num_envs} are needed: one per environment")
-        for row, member in enumerate(self.members):
-            member.set_state(**{name: values[row] for name, values in rows.items()})
+        whole = [
+            member.checked_state({name: values[row] for name, values in rows.items()})
+            for row, member in enumerate(self.members)
+        ]
+        try:
+            for member, one in zip(self.members, whole, strict=True):
+                member.restore(one)
+        except ValueError:
+            self.reset()  # some members were changed already, so that the present state belongs to no saved one
+            raise
         self._begun = True
 
     def close_extras(self, **kwargs: Any) -> None:
