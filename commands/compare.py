@@ -11,7 +11,7 @@ from fire_rl.envs.reference_scores import references
 from fire_rl.experiments.analysis.labels import read_labels
 from fire_rl.experiments.analysis.power import seeds_in_words
 from fire_rl.experiments.analysis.results import Options as ReportOptions
-from fire_rl.experiments.comparison import Machines, plan_as_script, report, run_comparison, show_plan
+from fire_rl.experiments.comparison import Machines, plan_as_script, report, run_comparison, show_plan, write_plan
 from fire_rl.experiments.kept import MOST_RUNS, read_kept, value_text
 from fire_rl.experiments.published.files import read_published
 from fire_rl.experiments.published.joined import require_environments, require_other_names
@@ -67,6 +67,9 @@ def body(arguments: Sequence[str]) -> int:
             print(line)
         return 0
     with claimed(grid.folder):
+        if options.write_plan:
+            write_plan(grid, jobs)
+            return 0
         return compare(options, grid, jobs, show)
 
 

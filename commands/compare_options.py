@@ -41,7 +41,7 @@ with it; {called("slim")} frees that space later."""
 TOPICS = {
     "What is compared": "agent env reinit seeds branch_at",
     "Where the runs are made, and how many at once": "dir threads jobs runs_per_gpu ray gpus_per_run upload",
-    "The plan, and failed runs": "dry_run format retry",
+    "The plan, and failed runs": "dry_run format write_plan retry",
     "The report": "report_only baseline reference against threshold label figure_width",
 }
 
@@ -80,6 +80,8 @@ class Options:
     """Show the runs with their command lines and cost, and do nothing."""
     format: Format = "text"
     """With --dry-run: text, or the plan as a script for other machines, shell (bash) or slurm (job arrays)."""
+    write_plan: bool = False
+    """Only write the plan to the folder's comparison.json, which the scripts of --format do before their runs."""
     retry: bool = False
     """Run the failed runs again."""
     report_only: tuple[Path, ...] = ()
@@ -115,6 +117,8 @@ def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
     passed = tuple((name, tuple(values)) for name, values in given if name not in ours)
     if options.format != "text" and not options.dry_run:
         raise ValueError(f"--format {options.format} given without --dry-run, which prints the script")
+    if options.write_plan and options.dry_run:
+        raise ValueError("--write-plan given with --dry-run, which writes nothing")
     if options.report_only:
         kept = {"--dir", *map(flag, TOPICS["The report"].split())}
         for name, _ in given:

@@ -1,5 +1,6 @@
 """`compare.py --dry-run --format shell|slurm`: the script does what compare.py does, and continues where it stopped."""
 
+import json
 import os
 import shlex
 import subprocess
@@ -141,6 +142,17 @@ def test_nothing_is_submitted_after_a_refusal(place: Path):
     assert (place / "calls").read_text() == "called\n"
 
 
+@pytest.mark.parametrize("style", ["shell", "slurm"])
+def test_nothing_begins_if_the_folder_holds_runs_with_other_settings(place: Path, style, monkeypatch):
+    monkeypatch.setattr("fire_rl.experiments.sweep.as_script.launch", lambda name: ["./refuses"])
+    (place / "refuses").write_text('#!/bin/sh\necho "$@" >>calls; exit 2\n')
+    (place / "refuses").chmod(0o755)
+    (place / "plan.sh").write_text(script_of(jobs("c"), style, Path("c"), 1, 1e9, ["--agent", "dqn"]))
+    assert subprocess.run(["bash", "plan.sh"], capture_output=True).returncode == 2
+    assert (place / "calls").read_text() == "--agent dqn --write-plan\n"
+    assert not (place / "c").exists()
+
+
 def test_names_that_a_script_cannot_contain_are_refused(place: Path):
     with pytest.raises(ValueError, match="give another --dir"):
         script_of(jobs("a|b"), "shell", Path("a|b"), 1, 1e9, [])
@@ -159,6 +171,8 @@ def test_the_shell_script_trains_and_reports(tmp_path: Path):
     call = [sys.executable, str(root / "compare.py"), *WORDS, "--dir", "c"]
     script = subprocess.run([*call, "--dry-run", "--format", "shell"], cwd=tmp_path, check=True, capture_output=True)
     (tmp_path / "plan.sh").write_bytes(script.stdout)
+    assert not (tmp_path / "c").exists(), "the script writes the plan, on the machine where it runs"
     for _ in range(2):  # finished runs stay as they are
         done = subprocess.run(["bash", "plan.sh"], cwd=tmp_path, check=True, capture_output=True, text=True)
         assert "report    c/report.html" in done.stdout, done.stderr + shlex.join(call)
+        assert json.loads((tmp_path / "c/comparison.json").read_text())["methods"] == ["none", "fire"]

@@ -34,6 +34,7 @@ SHELL = """#!/usr/bin/env bash
 cd {here} || exit 1
 command={command}
 logs={folder}/logs
+{plan} || exit # refuses other settings than those of the folder's runs
 mkdir -p "$logs"
 {tasks}
 declare -A trunk_of=({trunks})
@@ -84,6 +85,7 @@ submit() {{ # NAME, ROLE, then arguments for sbatch; prints the number of the jo
 
 file=$(realpath "${{BASH_SOURCE[0]}}")
 given=("$@")
+{plan} || exit # refuses other settings than those of the folder's runs
 mkdir -p {folder}/logs || exit 1
 all=()
 {submissions}
@@ -95,7 +97,7 @@ def script_of(
     jobs: Sequence[Job], style: Format, folder: Path, threads: int, memory: float, arguments: Sequence[str],
     reporting: Sequence[str] = (),
 ) -> str:  # fmt: skip
-    """Return the script. `arguments` (of compare.py) stand at its top; `reporting` are arguments for the report."""
+    """Return the script. `arguments` are those of compare.py; `reporting` are those for the report."""
     numbers = {job.folder: number for number, job in enumerate(jobs)}
     report = shlex.join([*launch("compare"), "--report-only", str(folder), "--dir", str(folder), *reporting])
     values: dict[str, object] = {
@@ -106,6 +108,7 @@ def script_of(
         "logs": shlex.quote(str(folder / "logs").replace("%", "%%")),  # sbatch replaces patterns that begin with %
         "command": shlex.quote(shlex.join(launch(jobs[0].agent))),
         "tasks": TASKS.format(tasks="\n".join(f"  {shlex.quote(_task(job))}" for job in jobs)),
+        "plan": shlex.join([*launch("compare"), *arguments, "--write-plan"]),
         "report": f"exec {report}",
     }
     if style == "shell":
