@@ -1,7 +1,8 @@
 """Uploads finished runs to a URL that fsspec can write to, such as s3://, gs:// or file:///.
 
 A copy is complete if it has the same config.json as the run: this file is sent last, and deleted before any other file
-of the copy changes. A file that already exists there with the same size is not sent again.
+of the copy changes. A file that already exists there with the same size is not sent again. A copy with another
+config.json is the copy of another run, and is replaced as a whole.
 """
 
 import secrets
@@ -40,11 +41,15 @@ def upload(folder: Path, url: str) -> int:
     if mark is None:
         raise ValueError(f"{folder} is not a run: it has no {MARK}")
     theirs = _sizes(system, target)
-    missing = [name for name, path in ours.items() if theirs.get(name) != path.stat().st_size]
     marked = MARK in theirs and system.cat_file(f"{target}/{MARK}") == mark.read_bytes()
+    if MARK in theirs and not marked:
+        for name in sorted(theirs, key=lambda name: name == MARK):  # the mark last: if this is cut off, it begins again
+            system.rm_file(f"{target}/{name}")
+        theirs = {}
+    missing = [name for name, path in ours.items() if theirs.get(name) != path.stat().st_size]
     if marked and not missing:
         return 0
-    if MARK in theirs:
+    if marked:
         system.rm_file(f"{target}/{MARK}")
     for name in [*missing, MARK]:
         path = f"{target}/{name}"

@@ -55,10 +55,18 @@ def test_what_was_cut_short_or_has_changed_is_sent_again(run: Path, url: str):
     system, root = fsspec.core.url_to_fs(url)
     system.pipe_file(f"{root}/{run.name}/metrics.jsonl", b"li")
     assert upload(run, url) == 2, "the file, and the mark after it"
-    (run / "config.json").write_text("[]")
-    assert upload(run, url) == 1, "of the same size, but different"
-    assert there(url)[f"{run.name}/config.json"] == "[]"
     assert there(url)[f"{run.name}/metrics.jsonl"] == FILES["metrics.jsonl"]
+
+
+def test_another_run_of_the_same_name_is_sent_whole(run: Path, url: str):
+    upload(run, url)
+    (run / "config.json").write_text("[]")
+    (run / "metrics.jsonl").write_text("LINE\n" * 9)
+    (run / "checkpoints/100").rename(run / "checkpoints/200")
+    assert upload(run, url) == 3, "all of the same size, but different"
+    assert there(url)[f"{run.name}/config.json"] == "[]"
+    assert there(url)[f"{run.name}/metrics.jsonl"] == "LINE\n" * 9
+    assert len(there(url)) == 3, "nothing of the other run is left"
 
 
 def test_a_run_cut_off_on_its_way_has_no_config(run: Path, url: str, monkeypatch: pytest.MonkeyPatch):
