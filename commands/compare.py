@@ -61,7 +61,7 @@ def body(arguments: Sequence[str]) -> int:
         print(plan_as_script(grid, jobs, options.format, *words_of_a_script(arguments, options)))
         return 0
     if options.dry_run:
-        show_plan(grid, jobs, options.jobs, options.ray is not None, options.runs_per_gpu)
+        show_plan(grid, jobs, options.jobs, options.ray is not None, options.runs_per_gpu, options.retry)
         paired = options.branch_at is not None
         for line in seeds_in_words(grid.methods, len(grid.seeds), paired, options.baseline, options.reference):
             print(line)

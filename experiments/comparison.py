@@ -43,8 +43,9 @@ class Machines(Pool, Protocol):
 
 
 def show_plan(
-    grid: Grid, jobs: Sequence[Job], slots: int | None, on_cluster: bool, runs_per_gpu: int | None = None
-) -> None:
+    grid: Grid, jobs: Sequence[Job], slots: int | None, on_cluster: bool, runs_per_gpu: int | None = None,
+    retry: bool = False,
+) -> None:  # fmt: skip
     """Print the runs of a comparison and what they will cost; nothing is written."""
     check_kept(grid, jobs)
     gpus = usable_gpus(grid.flags)
@@ -52,7 +53,7 @@ def show_plan(
     check_sources(jobs)
     if not on_cluster:
         slots = slots or default_slots(grid.threads, len(gpus), memory_of_a_run(weights), runs_per_gpu)
-    say_plan(jobs, states_of(jobs), weights, rates, None if on_cluster else slots)
+    say_plan(jobs, states_of(jobs, retry), weights, rates, None if on_cluster else slots)
 
 
 def plan_as_script(

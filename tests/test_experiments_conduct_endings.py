@@ -36,7 +36,9 @@ def test_a_failed_run_shows_its_last_lines_until_it_is_retried(folder: Path):
     assert sweep.failed[broken.folder].reason == "exit code 1: something went wrong"
     assert look([broken], retry=False).failed == sweep.failed
     (folder / "mended").touch()
+    assert states_of([broken], retry=True) == {broken.folder: "interrupted"}
     again = look([broken], retry=True)
+    assert failure_path(broken.folder).exists(), "the comparison may still be refused"
     conduct(again, LocalPool(slots=1))
     assert again.complete
     assert not failure_path(broken.folder).exists()
