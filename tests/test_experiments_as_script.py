@@ -135,6 +135,13 @@ def test_a_run_at_its_time_limit_is_queued_again_and_a_cancelled_one_is_not(plac
         assert (place / "requeued").read_text() == "requeue 1_0\n"
 
 
+def test_a_script_may_be_called_by_a_path_from_another_folder(place: Path):
+    (place / "plans").mkdir()
+    (place / "plans/plan.sh").write_text(script_of(jobs("c"), "slurm", Path("c"), 1, 1e9, []))
+    subprocess.run(["bash", "plan.sh"], check=True, capture_output=True, cwd=place / "plans")
+    assert len(asked(place)) == 6
+
+
 def test_nothing_is_submitted_after_a_refusal(place: Path):
     (place / "bin/sbatch").write_text("#!/bin/sh\necho invalid partition >&2; echo called >>calls; exit 1\n")
     (place / "plan.sh").write_text(script_of(jobs("c"), "slurm", Path("c"), 1, 1e9, []))

@@ -58,6 +58,7 @@ SLURM = """#!/usr/bin/env bash
 #   bash FILE --partition=gpu --gres=gpu:1 --time=12:00:00
 # Trunks run first; the branches of a trunk run when it has finished, and the report is made when all runs have ended.
 # A run that reaches its time limit writes a checkpoint and is queued again. Run the script again to retry failed runs.
+file=$(realpath "${{BASH_SOURCE[0]}}")
 cd {here} || exit 1
 command={command}
 {tasks}
@@ -83,7 +84,6 @@ submit() {{ # NAME, ROLE, then arguments for sbatch; prints the number of the jo
     --cpus-per-task={threads} --mem={megabytes}M "${{@:3}}" "${{given[@]}}" "$file" "$2" | cut -d';' -f1
 }}
 
-file=$(realpath "${{BASH_SOURCE[0]}}")
 given=("$@")
 {plan} || exit # refuses other settings than those of the folder's runs
 mkdir -p {folder}/logs || exit 1
