@@ -167,6 +167,17 @@ def test_nothing_is_left_of_a_comparison_that_could_not_begin(words: list[str], 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_plan_for_other_machines_may_have_a_device_that_is_not_here(tmp_path: Path, capsys):
+    words = [*TINY, "--device", "cuda:0", "--seeds", "0", "--dir", str(tmp_path / "c"), "--dry-run"]
+    del words[words.index("--jobs") : words.index("--jobs") + 2]
+    for more in (["--format", "slurm"], ["--ray"]):
+        assert body([*words, *more]) == 0
+        assert "--device cuda:0" in capsys.readouterr().out
+        with pytest.raises(ValueError, match="--device 'cdua' given; allowed are auto, cpu, cuda"):
+            body([*words, *more, "--device", "cdua"])
+    assert not (tmp_path / "c").exists()
+
+
 def test_folders_that_cannot_be_used_are_named_in_one_line(tmp_path: Path):
     (tmp_path / "file").touch()
     for folder in (tmp_path / ("a" * 300), Path("b/" * 2_500), tmp_path / "file" / "c"):

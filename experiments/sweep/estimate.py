@@ -11,7 +11,7 @@ import torch
 from fire_rl.place import called
 from fire_rl.training.checkpoint import steps_of
 from fire_rl.training.cost import duration_in_words
-from fire_rl.training.device import choose_device
+from fire_rl.training.device import choose_device, device_named
 from fire_rl.training.learners import build
 from fire_rl.training.memory import keep_large_blocks
 from fire_rl.training.settings import flag
@@ -32,11 +32,12 @@ class Disk:
     largest: float  # the largest run that is not a trunk, with its replay
 
 
-def weigh_and_time(grid: Grid, timed: bool) -> tuple[dict[str, Weight], dict[str, Rates]]:
+def weigh_and_time(grid: Grid, timed: bool, here: bool = True) -> tuple[dict[str, Weight], dict[str, Rates]]:
     """Return the memory and disk space of a run of each kind (`Job.kind`) and, if `timed`, its speed.
 
     The parts of a run are built for this, so settings that cannot work are found before anything begins. They are built
-    on the CPU, because this process must not hold GPU memory that the runs need.
+    on the CPU, because this process must not hold GPU memory that the runs need. If the runs are not made `here`, this
+    machine need not have their --device.
     """
     weights, rates = {}, {}
     keep_large_blocks()
@@ -45,7 +46,10 @@ def weigh_and_time(grid: Grid, timed: bool) -> tuple[dict[str, Weight], dict[str
     for point in grid.points:
         for env in grid.envs:
             config, kind = asked_for(point, env).resolved(), kind_of(env, point.place)
-            choose_device(config.run.device)
+            if here:
+                choose_device(config.run.device)
+            elif config.run.device != "auto":
+                device_named(config.run.device)
             work = build(config.altered(device="cpu"))
             weights[kind] = work.weight()
             if timed:
