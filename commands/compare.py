@@ -8,11 +8,12 @@ from functools import partial
 from pathlib import Path
 
 from fire_rl.envs.reference_scores import references
+from fire_rl.experiments.analysis.axis import MOST_PLACES
 from fire_rl.experiments.analysis.labels import read_labels
 from fire_rl.experiments.analysis.power import seeds_in_words
 from fire_rl.experiments.analysis.results import Options as ReportOptions
 from fire_rl.experiments.comparison import Machines, plan_as_script, report, run_comparison, show_plan, write_plan
-from fire_rl.experiments.kept import MOST_RUNS, read_kept, value_text
+from fire_rl.experiments.kept import MOST_RUNS, KeptPlan, place_text, read_kept, value_text
 from fire_rl.experiments.published.files import read_published
 from fire_rl.experiments.published.joined import require_environments, require_other_names
 from fire_rl.experiments.sweep.axes import Flags, axes_among, with_periods
@@ -118,11 +119,23 @@ def check_report(options: Options, grid: Grid) -> list[str]:
     for name, value in (("--baseline", options.baseline), ("--reference", options.reference)):
         if value is not None and value not in methods:
             raise ValueError(f"{name} {value!r} given; allowed is one of --reinit: {', '.join(methods)}")
+    require_few_places(grid, before)
     labels = read_labels(options.label, methods)
     without = [env for env in grid.envs if references(env) is None]
     if options.threshold == "success" and without:
         raise ValueError(f"--threshold success given; {without[0]} has no success bar: give a return")
     return [labels.get(method, method) for method in methods]
+
+
+def require_few_places(grid: Grid, before: KeptPlan | None) -> None:
+    """Raise ValueError if the axes have more combinations of values than a report can have, with the folder's own."""
+    places = {place_text(point.place, grid.home) for point in grid.points} | set(before.places if before else ())
+    if len(places) > MOST_PLACES:
+        flags = " and ".join(axis.flag for axis in grid.axes)
+        raise ValueError(
+            f"{flags} given with {len(places):,} combinations of values, those of earlier runs included; a report can "
+            f"have {MOST_PLACES}: give fewer values, or another --dir for some of them"
+        )
 
 
 def folder_of_reports(paths: Sequence[Path]) -> Path:

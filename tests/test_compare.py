@@ -147,6 +147,10 @@ def test_a_report_can_be_made_of_any_runs(compared: Path, tmp_path: Path, capsys
             "--label 'fira=F' given; the runs have the methods .*; nearest is fire",
         ),
         (["--env", "CartPole-v1", "--batch-size", "8", "0"], "--batch-size 0 given"),
+        (
+            ["--env", "CartPole-v1", "--batch-size", *map(str, range(8, 17)), "--n-steps", *map(str, range(1, 9))],
+            "--batch-size and --n-steps given with 72 combinations of values, .*; a report can have 64",
+        ),
         (["--env", "CartPole-v1", "--figure-width", "wide"], "--figure-width 'wide' given; allowed is one of single"),
         (["--report-only", "/" + "n" * 300], "File name too long"),
     ],
