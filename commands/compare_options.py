@@ -130,8 +130,9 @@ def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
     for name, value in counts:
         if value is not None and not 1 <= value <= MOST:
             raise ValueError(f"{name} {value} given; allowed is 1 to {MOST:,}")
-    if options.gpus_per_run is not None and (options.ray is None or not 0 <= options.gpus_per_run < math.inf):
-        raise ValueError(f"--gpus-per-run {options.gpus_per_run} given; allowed is 0 or above, with --ray")
+    gpus = options.gpus_per_run
+    if gpus is not None and (options.ray is None or not (0 <= gpus <= 1 or (gpus > 1 and gpus.is_integer()))):
+        raise ValueError(f"--gpus-per-run {gpus} given; allowed is 0 to 1, or a whole number, with --ray")
     if options.jobs is not None and options.ray is not None:
         raise ValueError(f"--jobs {options.jobs} given with --ray: there the cluster's CPUs limit the runs at once")
     for name, other in (("--jobs", options.jobs), ("--gpus-per-run", options.gpus_per_run)):

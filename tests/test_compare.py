@@ -140,6 +140,8 @@ def test_a_report_can_be_made_of_any_runs(compared: Path, tmp_path: Path, capsys
         (["--ray", "--device", "cuda:1"], "--device cuda:1 given with --ray, where each run sees only its own GPU"),
         (["--jobs", "2", "--runs-per-gpu", "2"], "--runs-per-gpu 2 given with --jobs 2: give only one"),
         (["--ray", "--gpus-per-run", "0.5", "--runs-per-gpu", "2"], "--runs-per-gpu 2 given with --gpus-per-run 0.5"),
+        (["--ray", "--gpus-per-run", "1.5"], "--gpus-per-run 1.5 given; allowed is 0 to 1, or a whole number"),
+        (["--dry-run", "--write-plan"], "--write-plan given with --dry-run"),
         (["--runs-per-gpu", "0"], "--runs-per-gpu 0 given; allowed is 1 to 4,096"),
         (["--runs-per-gpu", "2", "--device", "cpu"], "--runs-per-gpu 2 given with --device cpu, which uses no GPU"),
         (
