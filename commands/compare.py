@@ -79,9 +79,15 @@ def compare(options: Options, grid: Grid, jobs: Sequence[Job], show: Callable[[S
     uploads = uploads_to(options.upload, warn) if options.upload else None
     finished = (lambda job: uploads.add(job.folder)) if uploads else (lambda job: None)
     where = partial(machines, options, grid)
-    code = run_comparison(grid, jobs, where, options.retry, finished, here=options.ray is None)
-    if uploads and (missing := uploads.finish() if code != STOPPED else uploads.cancel()):
-        warn(f"not copied to {options.upload}: {', '.join(run.name for run in missing)}; the same command tries again")
+    try:
+        code = run_comparison(grid, jobs, where, options.retry, finished, here=options.ray is None)
+        if uploads and (missing := uploads.finish() if code != STOPPED else uploads.cancel()):
+            names = ", ".join(run.name for run in missing)
+            warn(f"not copied to {options.upload}: {names}; the same command tries again")
+            code = code or 1
+    finally:
+        if uploads:
+            uploads.abandon()  # after an error or a second Ctrl-C
     try:
         if any(grid.folder.glob("*/config.json")):
             show([grid.folder], grid.folder)
