@@ -1,5 +1,6 @@
 """Compare methods: one run for every method, seed and environment, and one report on all of them."""
 
+import os
 import re
 import sys
 import traceback
@@ -19,8 +20,9 @@ from fire_rl.experiments.published.joined import require_environments, require_o
 from fire_rl.experiments.sweep.axes import Flags, axes_among, with_periods
 from fire_rl.experiments.sweep.grid import Grid, Job, acts_at_events
 from fire_rl.experiments.sweep.local import LocalPool, default_slots, usable_gpus
-from fire_rl.experiments.sweep.plan import check_length, plan
+from fire_rl.experiments.sweep.plan import LONGEST_NAME, check_length, plan
 from fire_rl.experiments.sweep.tracked import require_tracker
+from fire_rl.fire.nearest import choices
 from fire_rl.place import typed
 from fire_rl.remote import ray_pool, share_of_a_gpu, uploads_to
 from fire_rl.training.asked import split, unknown_flag, words_of
@@ -124,7 +126,7 @@ def check_report(options: Options, grid: Grid) -> list[str]:
     methods = [*grid.methods, *(before.methods if before else ())]
     for name, value in (("--baseline", options.baseline), ("--reference", options.reference)):
         if value is not None and value not in methods:
-            raise ValueError(f"{name} {value!r} given; allowed is one of --reinit: {', '.join(methods)}")
+            raise ValueError(f"{name} {value!r} given; allowed is one of --reinit: {choices(value, methods)}")
     require_few_places(grid, before)
     labels = read_labels(options.label, methods)
     without = [env for env in grid.envs if references(env) is None]
@@ -160,7 +162,7 @@ def make_grid(options: Options, passed: Flags) -> Grid:
             raise unknown_flag(name, [*flags_of(Options), *theirs], ("compare", options.agent))
     preset = next((" ".join(values) for name, values in passed if name == "--preset"), next(iter(presets)))
     names = options.env or (preset_named(preset, presets).config.run.env,)
-    folder = options.dir or Path("runs") / folder_name("-".join(("compare", options.agent, *names)))
+    folder = options.dir or Path("runs") / default_name(options.agent, names)
     check_length(folder)
     before = read_kept(folder)
     axes = axes_among(options.agent, passed, theirs, before)
@@ -174,6 +176,12 @@ def make_grid(options: Options, passed: Flags) -> Grid:
     return Grid(
         options.agent, names, methods, seeds, options.branch_at, options.threads, flags, folder, axes, home
     )  # fmt: skip
+
+
+def default_name(agent: str, envs: Sequence[str]) -> str:
+    """Return the name of a comparison's folder; it has the number of environments if their names are too long."""
+    name = folder_name("-".join(("compare", agent, *envs)))
+    return name if len(os.fsencode(name)) <= LONGEST_NAME else f"compare-{agent}-{len(envs)}-environments"
 
 
 def parse_seeds(words: Sequence[str]) -> tuple[int, ...]:

@@ -65,7 +65,7 @@ class Options:
     threads: int = 1
     """CPU threads of each run, however many run at once. Their number changes the last bits of a result."""
     dir: Path | None = None
-    """Folder of the comparison; unset: runs/compare-<agent>-<environments>."""
+    """Folder of the comparison; unset: runs/compare-<agent>-<environments>, or their number if they are many."""
     jobs: int | None = None
     """Runs at once; unset: one per GPU, or as many as there are cores and memory for."""
     runs_per_gpu: int | None = None

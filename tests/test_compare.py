@@ -132,6 +132,11 @@ def test_a_report_can_be_made_of_any_runs(compared: Path, tmp_path: Path, capsys
             ["--env", "CartPole-v1", "--reinit", "none", "cbp", "--reinit-every", "9"],
             "none of the methods has events: none, cbp",
         ),
+        (["--env", "CartPole-v1", "--baseline", "firee"], "allowed is one of --reinit: .*; nearest is fire"),
+        (
+            ["--env", "CartPole-v1", "--reinit", "fire@every=abc"],
+            "^--reinit 'fire@every=abc' given: every='abc' given; allowed is a whole number",
+        ),
         (["--report-only"], "--report-only given without a value"),
         (["--reinit"], "--reinit given without a value"),
         (["--report-only", ".", "--retry"], "--retry given with --report-only"),
@@ -182,6 +187,12 @@ def test_a_plan_for_other_machines_may_have_a_device_that_is_not_here(tmp_path: 
         with pytest.raises(ValueError, match="--device 'cdua' given; allowed are auto, cpu, cuda"):
             body([*words, *more, "--device", "cdua"])
     assert not (tmp_path / "c").exists()
+
+
+def test_logs_must_be_a_folder(tmp_path: Path):
+    (tmp_path / "logs").touch()
+    with pytest.raises(ValueError, match="logs is not a folder; a comparison keeps the output of its runs there"):
+        body([*TINY, "--seeds", "0", "--dir", str(tmp_path)])
 
 
 def test_folders_that_cannot_be_used_are_named_in_one_line(tmp_path: Path):

@@ -1,6 +1,7 @@
 """Keeps the settings that a folder's runs share, and refuses a later comparison in the folder with other settings."""
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -44,6 +45,8 @@ def check_kept(grid: Grid, jobs: Sequence[Job] = ()) -> None:
     """
     if (grid.folder / "logs").is_symlink():
         raise ValueError(f"{grid.folder / 'logs'} is a symbolic link; a comparison's files must be in its own folder")
+    if os.path.lexists(grid.folder / "logs") and not (grid.folder / "logs").is_dir():
+        raise ValueError(f"{grid.folder / 'logs'} is not a folder; a comparison keeps the output of its runs there")
     before, ours = read_kept(grid.folder), settled(grid)
     free = {*ours.axes, *ours.following}
     if before is None:
