@@ -15,8 +15,8 @@ from tests.fixtures.calling import quietly
 from tests.fixtures.planned import CARTPOLE, jobs_of
 
 ATARI_100K = """Alien Amidar Assault Asterix BankHeist BattleZone Boxing Breakout ChopperCommand CrazyClimber
-    DemonAttack Freeway Frostbite Gopher Hero Jamesbond Kangaroo Krull KungFuMaster MsPacman Pong PrivateEye Qbert RoadRunner
-    Seaquest UpNDown"""
+    DemonAttack Freeway Frostbite Gopher Hero Jamesbond Kangaroo Krull KungFuMaster MsPacman Pong PrivateEye Qbert
+    RoadRunner Seaquest UpNDown"""
 
 
 def test_without_a_branch_point_there_is_a_run_for_each_method_seed_and_environment():

@@ -72,6 +72,7 @@ def say_plan(
         print(f"{job.name}: {states[job.folder]}, steps {job.start:,} to {job.stop:,}{after}\n    {job.command}")
     left = [_rest(job) for job in jobs if states[job.folder] in ("new", "interrupted")]
     steps, updates = sum(job.stop - job.start for job in left), sum(job.updates for job in left)
+    slots = slots and min(slots, len(left) or len(jobs))
     counts = Counter(states.values())
     also = f", {counts['failed']} failed, which --retry runs again" if counts["failed"] else ""
     also += "".join(f", {counts[state]} {state}" for state in ("diverged", "no trunk") if counts[state])
@@ -86,7 +87,7 @@ def say_plan(
         print(line)
     if left and known and slots:
         seconds = _seconds(left, rates)
-        time = duration_in_words(max(sum(seconds) / slots, max(seconds)))
+        time = duration_in_words(max(sum(seconds) / slots, _longest(left, seconds)))
         print(f"about {time} with {slots} runs at once on this CPU, without the time of evaluations")
     elif left and slots:
         print(f"{slots} runs at once; an estimate of the time appears in the first minute")
@@ -112,6 +113,12 @@ def _of_each_place(jobs: Sequence[Job], left: Sequence[Job], rates: Mapping[str,
 
 def _seconds(jobs: Sequence[Job], rates: Mapping[str, Rates]) -> list[float]:
     return [rates[job.kind].seconds(job.updates, job.stop - job.start) for job in jobs]
+
+
+def _longest(jobs: Sequence[Job], seconds: Sequence[float]) -> float:
+    """Return the seconds that the longest run takes, for a branch with those of its trunk, which runs before it."""
+    own: dict[Path | None, float] = {job.folder: each for job, each in zip(jobs, seconds, strict=True)}
+    return max(own[job.folder] + own.get(job.trunk, 0) for job in jobs)
 
 
 def disk_in_words(disk: Disk, slots: int | None, keep_replay: bool) -> list[str]:
