@@ -23,7 +23,7 @@ from fire_rl.experiments.sweep.local import LocalPool, default_slots, usable_gpu
 from fire_rl.experiments.sweep.plan import LONGEST_NAME, check_length, plan
 from fire_rl.experiments.sweep.tracked import require_tracker
 from fire_rl.fire.nearest import choices
-from fire_rl.place import typed
+from fire_rl.place import recorded
 from fire_rl.remote import ray_pool, share_of_a_gpu, uploads_to
 from fire_rl.training.asked import split, unknown_flag, words_of
 from fire_rl.training.beginning import folder_name
@@ -41,7 +41,7 @@ def body(arguments: Sequence[str]) -> int:
     """Run the command; return its exit code."""
     options, passed = read_options(arguments)
     shown = ReportOptions(options.baseline, options.reference, options.threshold)
-    command = typed("compare", *arguments)
+    command = recorded("compare", *arguments)
     published = read_published(options.against)
     show = partial(
         report, options=shown, command=command, labels=options.label, width=options.figure_width, published=published

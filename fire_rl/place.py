@@ -29,7 +29,14 @@ def called(command: str) -> str:
 
 
 def typed(command: str, *words: object) -> str:
-    """Return a command line that the user can copy."""
+    """Return a command line that the user can copy; outside the checkout, it names the script by its path."""
+    if IN_A_CHECKOUT and not command.endswith(".py") and Path.cwd() != ROOT:
+        return shlex.join(["python", str(ROOT / script(command)), *map(str, words)])
+    return recorded(command, *words)
+
+
+def recorded(command: str, *words: object) -> str:
+    """Return a command line for a record, such as a report, which may be read on another machine."""
     return f"{program(command)} {shlex.join(map(str, words))}".rstrip()
 
 

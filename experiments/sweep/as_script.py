@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from fire_rl.place import launch, typed
+from fire_rl.place import launch, recorded
 from fire_rl.training.divergence import DIVERGED
 
 from .grid import Job
@@ -110,7 +110,7 @@ def script_of(
     numbers = {job.folder: number for number, job in enumerate(jobs)}
     report = shlex.join([*launch("compare"), "--report-only", str(folder), "--dir", str(folder), *reporting])
     values: dict[str, object] = {
-        "title": typed("compare", *arguments).replace("\n", " "),
+        "title": recorded("compare", *arguments).replace("\n", " "),
         "count": len(jobs),
         "here": shlex.quote(str(Path.cwd())),
         "folder": shlex.quote(str(folder)),
