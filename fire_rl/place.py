@@ -41,8 +41,15 @@ def recorded(command: str, *words: object) -> str:
 
 
 def launch(command: str) -> list[str]:
-    """Return the arguments that start a command as a separate process, from any folder."""
-    return [sys.executable, "-u", *([str(ROOT / script(command))] if IN_A_CHECKOUT else ["-m", "fire_rl", command])]
+    """Return the arguments that start a command as a separate process, from any folder.
+
+    With -P, files in that folder shadow no module. The command itself adds the folder last, for the user's own code.
+    """
+    return [
+        sys.executable,
+        "-u",
+        *([str(ROOT / script(command))] if IN_A_CHECKOUT else ["-P", "-m", "fire_rl", command]),
+    ]
 
 
 def install(extra: str) -> str:
