@@ -1,5 +1,6 @@
 """Compare methods: one run for every method, seed and environment, and one report on all of them."""
 
+import os
 import re
 import sys
 import traceback
@@ -8,19 +9,21 @@ from functools import partial
 from pathlib import Path
 
 from fire_rl.envs.reference_scores import references
+from fire_rl.experiments.analysis.axis import MOST_PLACES
 from fire_rl.experiments.analysis.labels import read_labels
 from fire_rl.experiments.analysis.power import seeds_in_words
 from fire_rl.experiments.analysis.results import Options as ReportOptions
-from fire_rl.experiments.comparison import Machines, plan_as_script, report, run_comparison, show_plan
-from fire_rl.experiments.kept import MOST_RUNS, read_kept, value_text
+from fire_rl.experiments.comparison import Machines, plan_as_script, report, run_comparison, show_plan, write_plan
+from fire_rl.experiments.kept import MOST_RUNS, KeptPlan, place_text, read_kept, value_text
 from fire_rl.experiments.published.files import read_published
 from fire_rl.experiments.published.joined import require_environments, require_other_names
 from fire_rl.experiments.sweep.axes import Flags, axes_among, with_periods
 from fire_rl.experiments.sweep.grid import Grid, Job, acts_at_events
 from fire_rl.experiments.sweep.local import LocalPool, default_slots, usable_gpus
-from fire_rl.experiments.sweep.plan import check_length, plan
+from fire_rl.experiments.sweep.plan import LONGEST_NAME, check_length, plan
 from fire_rl.experiments.sweep.tracked import require_tracker
-from fire_rl.place import typed
+from fire_rl.fire.nearest import choices
+from fire_rl.place import recorded
 from fire_rl.remote import ray_pool, share_of_a_gpu, uploads_to
 from fire_rl.training.asked import split, unknown_flag, words_of
 from fire_rl.training.beginning import folder_name
@@ -38,7 +41,7 @@ def body(arguments: Sequence[str]) -> int:
     """Run the command; return its exit code."""
     options, passed = read_options(arguments)
     shown = ReportOptions(options.baseline, options.reference, options.threshold)
-    command = typed("compare", *arguments)
+    command = recorded("compare", *arguments)
     published = read_published(options.against)
     show = partial(
         report, options=shown, command=command, labels=options.label, width=options.figure_width, published=published
@@ -61,12 +64,15 @@ def body(arguments: Sequence[str]) -> int:
         print(plan_as_script(grid, jobs, options.format, *words_of_a_script(arguments, options)))
         return 0
     if options.dry_run:
-        show_plan(grid, jobs, options.jobs, options.ray is not None, options.runs_per_gpu)
+        show_plan(grid, jobs, options.jobs, options.ray is not None, options.runs_per_gpu, options.retry)
         paired = options.branch_at is not None
         for line in seeds_in_words(grid.methods, len(grid.seeds), paired, options.baseline, options.reference):
             print(line)
         return 0
     with claimed(grid.folder):
+        if options.write_plan:
+            write_plan(grid, jobs)
+            return 0
         return compare(options, grid, jobs, show)
 
 
@@ -75,9 +81,15 @@ def compare(options: Options, grid: Grid, jobs: Sequence[Job], show: Callable[[S
     uploads = uploads_to(options.upload, warn) if options.upload else None
     finished = (lambda job: uploads.add(job.folder)) if uploads else (lambda job: None)
     where = partial(machines, options, grid)
-    code = run_comparison(grid, jobs, where, options.retry, finished)
-    if uploads and (missing := uploads.finish() if code != STOPPED else uploads.cancel()):
-        warn(f"not copied to {options.upload}: {', '.join(run.name for run in missing)}; the same command tries again")
+    try:
+        code = run_comparison(grid, jobs, where, options.retry, finished, here=options.ray is None)
+        if uploads and (missing := uploads.finish() if code != STOPPED else uploads.cancel()):
+            names = ", ".join(run.name for run in missing)
+            warn(f"not copied to {options.upload}: {names}; the same command tries again")
+            code = code or 1
+    finally:
+        if uploads:
+            uploads.abandon()  # after an error or a second Ctrl-C
     try:
         if any(grid.folder.glob("*/config.json")):
             show([grid.folder], grid.folder)
@@ -114,12 +126,24 @@ def check_report(options: Options, grid: Grid) -> list[str]:
     methods = [*grid.methods, *(before.methods if before else ())]
     for name, value in (("--baseline", options.baseline), ("--reference", options.reference)):
         if value is not None and value not in methods:
-            raise ValueError(f"{name} {value!r} given; allowed is one of --reinit: {', '.join(methods)}")
+            raise ValueError(f"{name} {value!r} given; allowed is one of --reinit: {choices(value, methods)}")
+    require_few_places(grid, before)
     labels = read_labels(options.label, methods)
     without = [env for env in grid.envs if references(env) is None]
     if options.threshold == "success" and without:
         raise ValueError(f"--threshold success given; {without[0]} has no success bar: give a return")
     return [labels.get(method, method) for method in methods]
+
+
+def require_few_places(grid: Grid, before: KeptPlan | None) -> None:
+    """Raise ValueError if the axes have more combinations of values than a report can have, with the folder's own."""
+    places = {place_text(point.place, grid.home) for point in grid.points} | set(before.places if before else ())
+    if len(places) > MOST_PLACES:
+        flags = " and ".join(axis.flag for axis in grid.axes)
+        raise ValueError(
+            f"{flags} given with {len(places):,} combinations of values, those of earlier runs included; a report can "
+            f"have {MOST_PLACES}: give fewer values, or another --dir for some of them"
+        )
 
 
 def folder_of_reports(paths: Sequence[Path]) -> Path:
@@ -138,7 +162,7 @@ def make_grid(options: Options, passed: Flags) -> Grid:
             raise unknown_flag(name, [*flags_of(Options), *theirs], ("compare", options.agent))
     preset = next((" ".join(values) for name, values in passed if name == "--preset"), next(iter(presets)))
     names = options.env or (preset_named(preset, presets).config.run.env,)
-    folder = options.dir or Path("runs") / folder_name("-".join(("compare", options.agent, *names)))
+    folder = options.dir or Path("runs") / default_name(options.agent, names)
     check_length(folder)
     before = read_kept(folder)
     axes = axes_among(options.agent, passed, theirs, before)
@@ -152,6 +176,12 @@ def make_grid(options: Options, passed: Flags) -> Grid:
     return Grid(
         options.agent, names, methods, seeds, options.branch_at, options.threads, flags, folder, axes, home
     )  # fmt: skip
+
+
+def default_name(agent: str, envs: Sequence[str]) -> str:
+    """Return the name of a comparison's folder; it has the number of environments if their names are too long."""
+    name = folder_name("-".join(("compare", agent, *envs)))
+    return name if len(os.fsencode(name)) <= LONGEST_NAME else f"compare-{agent}-{len(envs)}-environments"
 
 
 def parse_seeds(words: Sequence[str]) -> tuple[int, ...]:

@@ -41,7 +41,7 @@ with it; {called("slim")} frees that space later."""
 TOPICS = {
     "What is compared": "agent env reinit seeds branch_at",
     "Where the runs are made, and how many at once": "dir threads jobs runs_per_gpu ray gpus_per_run upload",
-    "The plan, and failed runs": "dry_run format retry",
+    "The plan, and failed runs": "dry_run format write_plan retry",
     "The report": "report_only baseline reference against threshold label figure_width",
 }
 
@@ -65,7 +65,7 @@ class Options:
     threads: int = 1
     """CPU threads of each run, however many run at once. Their number changes the last bits of a result."""
     dir: Path | None = None
-    """Folder of the comparison; unset: runs/compare-<agent>-<environments>."""
+    """Folder of the comparison; unset: runs/compare-<agent>-<environments>, or their number if they are many."""
     jobs: int | None = None
     """Runs at once; unset: one per GPU, or as many as there are cores and memory for."""
     runs_per_gpu: int | None = None
@@ -80,6 +80,8 @@ class Options:
     """Show the runs with their command lines and cost, and do nothing."""
     format: Format = "text"
     """With --dry-run: text, or the plan as a script for other machines, shell (bash) or slurm (job arrays)."""
+    write_plan: bool = False
+    """Only write the plan to the folder's comparison.json, which the scripts of --format do before their runs."""
     retry: bool = False
     """Run the failed runs again."""
     report_only: tuple[Path, ...] = ()
@@ -115,6 +117,8 @@ def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
     passed = tuple((name, tuple(values)) for name, values in given if name not in ours)
     if options.format != "text" and not options.dry_run:
         raise ValueError(f"--format {options.format} given without --dry-run, which prints the script")
+    if options.write_plan and options.dry_run:
+        raise ValueError("--write-plan given with --dry-run, which writes nothing")
     if options.report_only:
         kept = {"--dir", *map(flag, TOPICS["The report"].split())}
         for name, _ in given:
@@ -126,8 +130,9 @@ def read_options(arguments: Sequence[str]) -> tuple[Options, Flags]:
     for name, value in counts:
         if value is not None and not 1 <= value <= MOST:
             raise ValueError(f"{name} {value} given; allowed is 1 to {MOST:,}")
-    if options.gpus_per_run is not None and (options.ray is None or not 0 <= options.gpus_per_run < math.inf):
-        raise ValueError(f"--gpus-per-run {options.gpus_per_run} given; allowed is 0 or above, with --ray")
+    gpus = options.gpus_per_run
+    if gpus is not None and (options.ray is None or not (0 <= gpus <= 1 or (gpus > 1 and gpus.is_integer()))):
+        raise ValueError(f"--gpus-per-run {gpus} given; allowed is 0 to 1, or a whole number, with --ray")
     if options.jobs is not None and options.ray is not None:
         raise ValueError(f"--jobs {options.jobs} given with --ray: there the cluster's CPUs limit the runs at once")
     for name, other in (("--jobs", options.jobs), ("--gpus-per-run", options.gpus_per_run)):

@@ -217,7 +217,10 @@ checkpoints are deleted; policies, metrics and records stay.
   python slim.py runs                           every finished run below
   python slim.py runs --dry-run                 list them, and do nothing
 
-  --dry-run              list the runs that would be made smaller [False]"""
+Runs below a folder that have not finished are left as they are, and so
+is a trunk from which branches of its comparison still have to begin.
+
+  --dry-run              say what would be deleted, and its size [False]"""
 
 EXPORT = """\
 export.py: write a policy of SAC or DQN as a file that runs without this

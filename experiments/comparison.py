@@ -43,40 +43,49 @@ class Machines(Pool, Protocol):
 
 
 def show_plan(
-    grid: Grid, jobs: Sequence[Job], slots: int | None, on_cluster: bool, runs_per_gpu: int | None = None
-) -> None:
+    grid: Grid, jobs: Sequence[Job], slots: int | None, on_cluster: bool, runs_per_gpu: int | None = None,
+    retry: bool = False,
+) -> None:  # fmt: skip
     """Print the runs of a comparison and what they will cost; nothing is written."""
-    check_kept(grid)
+    check_kept(grid, jobs)
     gpus = usable_gpus(grid.flags)
-    weights, rates = weigh_and_time(grid, timed=not (gpus or on_cluster))
+    weights, rates = weigh_and_time(grid, timed=not (gpus or on_cluster), here=not on_cluster)
     check_sources(jobs)
     if not on_cluster:
         slots = slots or default_slots(grid.threads, len(gpus), memory_of_a_run(weights), runs_per_gpu)
-    say_plan(jobs, states_of(jobs), weights, rates, None if on_cluster else slots)
+    say_plan(jobs, states_of(jobs, retry), weights, rates, None if on_cluster else slots)
 
 
 def plan_as_script(
     grid: Grid, jobs: Sequence[Job], style: Format, arguments: Sequence[str], reporting: Sequence[str]
 ) -> str:
-    """Return the plan as a script in the given format; nothing is written."""
-    check_kept(grid)
-    weights, _ = weigh_and_time(grid, timed=False)
+    """Return the plan as a script in the given format; nothing is written before the script runs."""
+    check_kept(grid, jobs)
+    weights, _ = weigh_and_time(grid, timed=False, here=False)
     check_sources(jobs)
     return script_of(jobs, style, grid.folder, grid.threads, memory_of_a_run(weights), arguments, reporting)
 
 
+def write_plan(grid: Grid, jobs: Sequence[Job]) -> None:
+    """Add the planned runs to the folder's comparison.json; raise ValueError if it holds runs with other settings."""
+    check_kept(grid, jobs)
+    check_sources(jobs)
+    keep(grid)
+
+
 def run_comparison(
     grid: Grid, jobs: Sequence[Job], make_pool: Callable[[float], Machines], retry: bool,
-    finished: Callable[[Job], None],
+    finished: Callable[[Job], None], here: bool = True,
 ) -> int:  # fmt: skip
     """Run everything in a grid that is not finished. The exit code is 0 if afterwards every run has a result.
 
     A run that diverged has a result, too: its divergence. `make_pool` gets the bytes of memory that a run takes.
+    The machines are this one alone if `here`.
     """
-    check_kept(grid)
+    check_kept(grid, jobs)
     sweep = look(jobs, retry)
     # Build the parts of a run of each kind before any run begins, so that settings that cannot work are found now.
-    weights = weigh_and_time(grid, timed=False)[0] if sweep.ready() else None
+    weights = weigh_and_time(grid, timed=False, here=here)[0] if sweep.ready() else None
     check_sources(jobs)
     pool = make_pool(memory_of_a_run(weights)) if weights else None
     keep(grid)

@@ -29,13 +29,27 @@ def called(command: str) -> str:
 
 
 def typed(command: str, *words: object) -> str:
-    """Return a command line that the user can copy."""
+    """Return a command line that the user can copy; outside the checkout, it names the script by its path."""
+    if IN_A_CHECKOUT and not command.endswith(".py") and Path.cwd() != ROOT:
+        return shlex.join(["python", str(ROOT / script(command)), *map(str, words)])
+    return recorded(command, *words)
+
+
+def recorded(command: str, *words: object) -> str:
+    """Return a command line for a record, such as a report, which may be read on another machine."""
     return f"{program(command)} {shlex.join(map(str, words))}".rstrip()
 
 
 def launch(command: str) -> list[str]:
-    """Return the arguments that start a command as a separate process, from any folder."""
-    return [sys.executable, "-u", *([str(ROOT / script(command))] if IN_A_CHECKOUT else ["-m", "fire_rl", command])]
+    """Return the arguments that start a command as a separate process, from any folder.
+
+    With -P, files in that folder shadow no module. The command itself adds the folder last, for the user's own code.
+    """
+    return [
+        sys.executable,
+        "-u",
+        *([str(ROOT / script(command))] if IN_A_CHECKOUT else ["-P", "-m", "fire_rl", command]),
+    ]
 
 
 def install(extra: str) -> str:

@@ -1,13 +1,16 @@
 """Uploads finished runs to a URL that fsspec can write to, such as s3://, gs:// or file:///.
 
 A copy is complete if it has the same config.json as the run: this file is sent last, and deleted before any other file
-of the copy changes. A file that already exists there with the same size is not sent again.
+of the copy changes. A file that already exists there with the same size is not sent again. A copy with another
+config.json is the copy of another run, and is replaced as a whole.
 """
 
 import secrets
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
 
 import fsspec
@@ -40,11 +43,15 @@ def upload(folder: Path, url: str) -> int:
     if mark is None:
         raise ValueError(f"{folder} is not a run: it has no {MARK}")
     theirs = _sizes(system, target)
-    missing = [name for name, path in ours.items() if theirs.get(name) != path.stat().st_size]
     marked = MARK in theirs and system.cat_file(f"{target}/{MARK}") == mark.read_bytes()
+    if MARK in theirs and not marked:
+        for name in sorted(theirs, key=lambda name: name == MARK):  # the mark last: if this is cut off, it begins again
+            system.rm_file(f"{target}/{name}")
+        theirs = {}
+    missing = [name for name, path in ours.items() if theirs.get(name) != path.stat().st_size]
     if marked and not missing:
         return 0
-    if MARK in theirs:
+    if marked:
         system.rm_file(f"{target}/{MARK}")
     for name in [*missing, MARK]:
         path = f"{target}/{name}"
@@ -59,18 +66,26 @@ class Uploads:
     def __init__(self, url: str, warn: Callable[[str], None]) -> None:
         check(url)
         self.url, self._warn = url, warn
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="upload")
         self._pending: dict[Path, Future[str | None]] = {}
+        self._waiting: SimpleQueue[tuple[Path, Future[str | None]]] = SimpleQueue()
+        # A daemon, because the process may end during an upload: without its mark, the copy is not complete.
+        Thread(target=self._work, name="upload", daemon=True).start()
 
     def add(self, folder: Path) -> None:
         """Add a run to those that are uploaded, and return at once."""
-        self._pending[folder] = self._thread.submit(self._send, folder)
+        self._pending[folder] = Future()
+        self._waiting.put((folder, self._pending[folder]))
+
+    def abandon(self) -> None:
+        """Begin no other upload, and do not wait for the one in progress."""
+        for sent in self._pending.values():
+            sent.cancel()
 
     def cancel(self) -> list[Path]:
         """Finish the upload in progress, begin no others, and return the runs that were not uploaded."""
-        missing = [folder for folder, sent in self._pending.items() if sent.cancel() or sent.result() is not None]
+        self.abandon()
+        missing = [folder for folder, sent in self._pending.items() if sent.cancelled() or sent.result() is not None]
         self._pending = {}
-        self._thread.shutdown()
         return missing
 
     def finish(self) -> list[Path]:
@@ -79,9 +94,13 @@ class Uploads:
             print(f"copying {waiting} finished runs to {self.url}")
         failed = [folder for folder, sent in self._pending.items() if sent.result() is not None]
         self._pending = {}
-        still = [folder for folder in failed if self._send(folder) is not None]
-        self._thread.shutdown()
-        return still
+        return [folder for folder in failed if self._send(folder) is not None]
+
+    def _work(self) -> None:
+        while True:
+            folder, sent = self._waiting.get()
+            if sent.set_running_or_notify_cancel():
+                sent.set_result(self._send(folder))
 
     def _send(self, folder: Path) -> str | None:
         try:
@@ -127,8 +146,14 @@ def _make_folder(system: Any, path: str) -> None:
 
 
 def _belongs(path: Path) -> bool:
-    """Return whether a file is part of a run, unlike the lock and temporary files."""
-    return path.is_file() and path.name != "lock" and not path.name.startswith(".") and path.suffix != ".tmp"
+    """Return whether a file is part of a run, unlike the lock, temporary files and what links point to."""
+    return (
+        path.is_file()
+        and not path.is_symlink()
+        and path.name != "lock"
+        and not path.name.startswith(".")
+        and path.suffix != ".tmp"
+    )
 
 
 def _line(error: Exception) -> str:

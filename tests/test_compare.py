@@ -80,6 +80,21 @@ def test_other_settings_are_refused_in_the_same_folder(compared: Path):
         body([*TINY, "--branch-at", "0.25", "--seeds", "0", "--dir", str(compared)])
 
 
+def test_without_a_plan_the_settings_of_the_runs_count(compared: Path, tmp_path: Path):
+    folder, words = tmp_path / "c", [*TINY, "--seeds", "1", "--write-plan", "--dir", str(tmp_path / "c")]
+    shutil.copytree(compared, folder, ignore=shutil.ignore_patterns("comparison.json"))
+    (folder / "another").mkdir()
+    (folder / "another" / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"holds runs with --hidden-width 8, but 9 is given.*another --dir"):
+        body([*words, "--hidden-width", "9"])
+    with pytest.raises(ValueError, match=r"holds .* with the branch point 400 .* but this --branch-at is at step 200"):
+        body([*words, "--branch-at", "0.25"])
+    assert not (folder / "comparison.json").exists()
+    assert body(words) == 0
+    assert json.loads((folder / "comparison.json").read_text())["seeds"] == [1]
+    assert not list(folder.glob("*-seed1")), "only the plan was written"
+
+
 def test_a_second_value_makes_an_axis_and_the_runs_keep_their_names(compared: Path, capsys: pytest.CaptureFixture[str]):
     words = [*TINY, "--seeds", "0", "--dir", str(compared), "--dry-run"]
     with pytest.raises(ValueError, match=r"--replay-ratio 1, but 4 is given.*or --replay-ratio 1 4 to compare both"):
@@ -117,6 +132,11 @@ def test_a_report_can_be_made_of_any_runs(compared: Path, tmp_path: Path, capsys
             ["--env", "CartPole-v1", "--reinit", "none", "cbp", "--reinit-every", "9"],
             "none of the methods has events: none, cbp",
         ),
+        (["--env", "CartPole-v1", "--baseline", "firee"], "allowed is one of --reinit: .*; nearest is fire"),
+        (
+            ["--env", "CartPole-v1", "--reinit", "fire@every=abc"],
+            "^--reinit 'fire@every=abc' given: every='abc' given; allowed is a whole number",
+        ),
         (["--report-only"], "--report-only given without a value"),
         (["--reinit"], "--reinit given without a value"),
         (["--report-only", ".", "--retry"], "--retry given with --report-only"),
@@ -125,6 +145,8 @@ def test_a_report_can_be_made_of_any_runs(compared: Path, tmp_path: Path, capsys
         (["--ray", "--device", "cuda:1"], "--device cuda:1 given with --ray, where each run sees only its own GPU"),
         (["--jobs", "2", "--runs-per-gpu", "2"], "--runs-per-gpu 2 given with --jobs 2: give only one"),
         (["--ray", "--gpus-per-run", "0.5", "--runs-per-gpu", "2"], "--runs-per-gpu 2 given with --gpus-per-run 0.5"),
+        (["--ray", "--gpus-per-run", "1.5"], "--gpus-per-run 1.5 given; allowed is 0 to 1, or a whole number"),
+        (["--dry-run", "--write-plan"], "--write-plan given with --dry-run"),
         (["--runs-per-gpu", "0"], "--runs-per-gpu 0 given; allowed is 1 to 4,096"),
         (["--runs-per-gpu", "2", "--device", "cpu"], "--runs-per-gpu 2 given with --device cpu, which uses no GPU"),
         (
@@ -132,6 +154,10 @@ def test_a_report_can_be_made_of_any_runs(compared: Path, tmp_path: Path, capsys
             "--label 'fira=F' given; the runs have the methods .*; nearest is fire",
         ),
         (["--env", "CartPole-v1", "--batch-size", "8", "0"], "--batch-size 0 given"),
+        (
+            ["--env", "CartPole-v1", "--batch-size", *map(str, range(8, 17)), "--n-steps", *map(str, range(1, 9))],
+            "--batch-size and --n-steps given with 72 combinations of values, .*; a report can have 64",
+        ),
         (["--env", "CartPole-v1", "--figure-width", "wide"], "--figure-width 'wide' given; allowed is one of single"),
         (["--report-only", "/" + "n" * 300], "File name too long"),
     ],
@@ -150,6 +176,23 @@ def test_nothing_is_left_of_a_comparison_that_could_not_begin(words: list[str], 
     with pytest.raises(ValueError, match=words[-1]):
         body(["--agent", "dqn", *words])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_for_other_machines_may_have_a_device_that_is_not_here(tmp_path: Path, capsys):
+    words = [*TINY, "--device", "cuda:0", "--seeds", "0", "--dir", str(tmp_path / "c"), "--dry-run"]
+    del words[words.index("--jobs") : words.index("--jobs") + 2]
+    for more in (["--format", "slurm"], ["--ray"]):
+        assert body([*words, *more]) == 0
+        assert "--device cuda:0" in capsys.readouterr().out
+        with pytest.raises(ValueError, match="--device 'cdua' given; allowed are auto, cpu, cuda"):
+            body([*words, *more, "--device", "cdua"])
+    assert not (tmp_path / "c").exists()
+
+
+def test_logs_must_be_a_folder(tmp_path: Path):
+    (tmp_path / "logs").touch()
+    with pytest.raises(ValueError, match="logs is not a folder; a comparison keeps the output of its runs there"):
+        body([*TINY, "--seeds", "0", "--dir", str(tmp_path)])
 
 
 def test_folders_that_cannot_be_used_are_named_in_one_line(tmp_path: Path):

@@ -1,5 +1,6 @@
 """`compare.py --dry-run --format shell|slurm`: the script does what compare.py does, and continues where it stopped."""
 
+import json
 import os
 import shlex
 import subprocess
@@ -44,10 +45,10 @@ array = next((word[8:] for word in words if word.startswith("--array=")), None)
 after = next((word[13:] for word in words if word.startswith("--dependency=")), "")
 failed = open("failed").read().split() if os.path.exists("failed") else []
 if not (after.startswith("afterok") and after.split(":")[1] in failed):
-    for task in [None] if array is None else array.split(","):
+    for task in [None] if array is None else map(str, range(int(array.removeprefix("0-")) + 1)):
         variables = {"SLURM_JOB_ID": number}
         variables |= {} if task is None else {"SLURM_ARRAY_TASK_ID": task, "SLURM_ARRAY_JOB_ID": number}
-        done = subprocess.Popen(["bash", *words[-2:]], env=os.environ | variables, cwd="/", stdout=sys.stderr)
+        done = subprocess.Popen(["bash", *words[-3:]], env=os.environ | variables, cwd="/", stdout=sys.stderr)
         while os.environ.get("SIGNAL") and not os.path.exists("ready"):
             time.sleep(0.05)
         if task is not None and os.environ.get("SIGNAL"):
@@ -109,9 +110,11 @@ def test_trunks_come_before_their_branches_and_a_second_call_continues(place: Pa
     if style == "slurm":
         submitted = (place / "submitted").read_text().splitlines()[:4]
         assert all("--partition=gpu" in line and "--cpus-per-task=3 --mem=2000M" in line for line in submitted)
-        assert "--array=0,1" in submitted[0]
-        assert "--array=2,3 --dependency=afterok:1_0" in submitted[1]
-        assert "--array=4,5 --dependency=afterok:1_1" in submitted[2]
+        assert all("--kill-on-invalid-dep=yes" in line for line in submitted), "nothing waits for ever"
+        assert "--array=0-1" in submitted[0]
+        assert "--array=0-1 --dependency=afterok:1_0" in submitted[1]
+        assert "--array=0-1 --dependency=afterok:1_1" in submitted[2]
+        assert [line.split()[-2:] for line in submitted[:3]] == [["task", "0"], ["task", "2"], ["task", "4"]]
         assert "--dependency=afterany:1:2:3" in submitted[3]
 
 
@@ -119,6 +122,16 @@ def test_trunks_come_before_their_branches_and_a_second_call_continues(place: Pa
 def test_a_trunk_that_fails_stops_only_its_own_branches(place: Path, style, monkeypatch):
     monkeypatch.setenv("FAIL", "trunk0")
     (place / "plan.sh").write_text(script_of(jobs("c"), style, Path("c"), 1, 1e9, []))
+    done = subprocess.run(["bash", "plan.sh"], capture_output=True, text=True)
+    assert done.returncode == (1 if style == "shell" else 0), "SLURM's jobs have not ended yet"
+    assert "report" in done.stdout + done.stderr
+    assert sorted(line.split()[0] for line in asked(place)) == ["fire1", "none1", "trunk0", "trunk1"]
+
+
+def test_a_run_that_diverges_is_a_result_of_the_shell_script(place: Path, monkeypatch):
+    monkeypatch.setenv("FAIL", "trunk0")
+    (place / "run.py").write_text(RUN.replace("sys.exit(1 if", "sys.exit(3 if"))
+    (place / "plan.sh").write_text(script_of(jobs("c"), "shell", Path("c"), 1, 1e9, []))
     subprocess.run(["bash", "plan.sh"], check=True, capture_output=True)
     assert sorted(line.split()[0] for line in asked(place)) == ["fire1", "none1", "trunk0", "trunk1"]
 
@@ -134,11 +147,48 @@ def test_a_run_at_its_time_limit_is_queued_again_and_a_cancelled_one_is_not(plac
         assert (place / "requeued").read_text() == "requeue 1_0\n"
 
 
+def test_a_script_may_be_called_by_a_path_from_another_folder(place: Path):
+    (place / "plans").mkdir()
+    (place / "plans/plan.sh").write_text(script_of(jobs("c"), "slurm", Path("c"), 1, 1e9, []))
+    subprocess.run(["bash", "plan.sh"], check=True, capture_output=True, cwd=place / "plans")
+    assert len(asked(place)) == 6
+
+
+def test_an_array_has_at_most_a_thousand_tasks_counted_from_0(monkeypatch):
+    monkeypatch.setattr("fire_rl.experiments.sweep.as_script.MOST_TASKS", 3)
+    trunks = [Job("env", "trunk", seed, Path(f"trunk{seed}"), "dqn", (), 0, 1, 1) for seed in range(5)]
+    branches = [
+        Job("env", "fire", seed, Path(f"fire{seed}"), "dqn", (), 1, 2, 1, trunks[seed].folder) for seed in (4, 3)
+    ]
+    lines = [
+        line
+        for line in script_of([*trunks, *branches], "slurm", Path("c"), 1, 1e9, []).splitlines()
+        if "=$(sub" in line
+    ]
+    assert lines == [
+        "first0=$(submit runs task 0 --array=0-2) || exit 1",
+        "first1=$(submit runs task 3 --array=0-1) || exit 1",
+        "next=$(submit branches task 5 --array=0-0 --dependency=afterok:${first1}_1) || exit 1",
+        "next=$(submit branches task 6 --array=0-0 --dependency=afterok:${first1}_0) || exit 1",
+    ]
+
+
 def test_nothing_is_submitted_after_a_refusal(place: Path):
     (place / "bin/sbatch").write_text("#!/bin/sh\necho invalid partition >&2; echo called >>calls; exit 1\n")
     (place / "plan.sh").write_text(script_of(jobs("c"), "slurm", Path("c"), 1, 1e9, []))
     assert subprocess.run(["bash", "plan.sh"], capture_output=True).returncode == 1
     assert (place / "calls").read_text() == "called\n"
+
+
+@pytest.mark.parametrize("style", ["shell", "slurm"])
+def test_nothing_begins_if_the_folder_holds_runs_with_other_settings(place: Path, style, monkeypatch):
+    monkeypatch.setattr("fire_rl.experiments.sweep.as_script.launch", lambda name: ["./refuses"])
+    (place / "refuses").write_text('#!/bin/sh\necho "$@" >>calls; exit 2\n')
+    (place / "refuses").chmod(0o755)
+    (place / "plan.sh").write_text(script_of(jobs("c"), style, Path("c"), 1, 1e9, ["--agent", "dqn"]))
+    assert subprocess.run(["bash", "plan.sh"], capture_output=True).returncode == 2
+    assert (place / "calls").read_text() == "--agent dqn --write-plan\n"
+    assert not (place / "c").exists()
 
 
 def test_names_that_a_script_cannot_contain_are_refused(place: Path):
@@ -159,6 +209,8 @@ def test_the_shell_script_trains_and_reports(tmp_path: Path):
     call = [sys.executable, str(root / "compare.py"), *WORDS, "--dir", "c"]
     script = subprocess.run([*call, "--dry-run", "--format", "shell"], cwd=tmp_path, check=True, capture_output=True)
     (tmp_path / "plan.sh").write_bytes(script.stdout)
+    assert not (tmp_path / "c").exists(), "the script writes the plan, on the machine where it runs"
     for _ in range(2):  # finished runs stay as they are
         done = subprocess.run(["bash", "plan.sh"], cwd=tmp_path, check=True, capture_output=True, text=True)
         assert "report    c/report.html" in done.stdout, done.stderr + shlex.join(call)
+        assert json.loads((tmp_path / "c/comparison.json").read_text())["methods"] == ["none", "fire"]

@@ -17,6 +17,7 @@ from fire_rl.experiments.report.contents import report_of
 from fire_rl.experiments.report.drawing import looks, style
 from fire_rl.experiments.report.latex import latex_table
 from fire_rl.experiments.report.markdown import markdown
+from fire_rl.experiments.report.spreadsheet import write_scores
 from tests.fixtures.analysed import results_by_axis
 from tests.fixtures.comparison import write_run
 
@@ -241,3 +242,13 @@ def test_labels_may_be_given_one_by_one_or_together(tmp_path: Path):
     assert "No reset" in page
     rows = list(csv.DictReader((tmp_path / "out" / "scores.csv").open()))
     assert [(row["method"], row["label"]) for row in rows] == [("none", "No reset"), ("fire", "FIRE (ours)")]
+
+
+def test_no_two_columns_have_the_same_name(tmp_path: Path):
+    for steps in (4_000, 8_000):
+        write_run(tmp_path / f"runs/{steps}", steps=steps)
+    path = write_scores(results_by_axis(tmp_path / "runs"), tmp_path / "scores.csv")
+    rows = list(csv.DictReader(path.open()))
+    assert [(row["axis_steps"], row["steps"]) for row in rows] == [("4000", "4000"), ("8000", "8000")]
+    header = path.read_text().splitlines()[0].split(",")
+    assert len(header) == len(set(header))

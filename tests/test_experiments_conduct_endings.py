@@ -10,6 +10,7 @@ from fire_rl.experiments.sweep.endings import say_endings
 from fire_rl.experiments.sweep.local import LocalPool
 from fire_rl.experiments.sweep.states import state_of, states_of
 from fire_rl.experiments.sweep.table import LiveTable
+from fire_rl.place import ROOT
 from tests.fixtures import conducted
 from tests.fixtures.conducted import Order, job, trunk_and_branches
 
@@ -36,7 +37,9 @@ def test_a_failed_run_shows_its_last_lines_until_it_is_retried(folder: Path):
     assert sweep.failed[broken.folder].reason == "exit code 1: something went wrong"
     assert look([broken], retry=False).failed == sweep.failed
     (folder / "mended").touch()
+    assert states_of([broken], retry=True) == {broken.folder: "interrupted"}
     again = look([broken], retry=True)
+    assert failure_path(broken.folder).exists(), "the comparison may still be refused"
     conduct(again, LocalPool(slots=1))
     assert again.complete
     assert not failure_path(broken.folder).exists()
@@ -128,7 +131,7 @@ def test_the_last_lines_say_what_diverged_and_what_may_help(folder: Path, capsys
     say_endings(sweep)
     said = capsys.readouterr().out
     assert "trunk0 diverged at step 2 (critic_loss is nan); b0x, b0y cannot branch from it\n" in said
-    assert f"python train_sac.py --branch-from {jobs[0].folder}@1 --reinit fire\n" in said
+    assert f"python {ROOT / 'train_sac.py'} --branch-from {jobs[0].folder}@1 --reinit fire\n" in said
     for help in ("--learning-rate", "such as fire", "earlier checkpoint"):
         assert help in said
 

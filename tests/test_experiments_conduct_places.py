@@ -56,7 +56,8 @@ def test_without_a_terminal_changes_are_printed_as_lines(folder: Path, capsys: p
 
 
 def test_numbers_of_steps_are_abbreviated():
-    assert [short(count) for count in (999, 1_000, 12_432, 1_250_000)] == ["999", "1k", "12.4k", "1.25M"]
+    counts = (999, 1_000, 12_432, 999_499, 999_999, 1_250_000)
+    assert [short(count) for count in counts] == ["999", "1k", "12.4k", "999k", "1M", "1.25M"]
 
 
 class Pretended:

@@ -6,12 +6,17 @@ from pathlib import Path
 import pytest
 
 from benchmarks.differences import differences
-from fire_rl.commands.compare import parse_seeds
+from fire_rl.commands.compare import default_name, make_grid, parse_seeds
+from fire_rl.commands.compare_options import read_options
 from fire_rl.commands.train import train_dqn
 from fire_rl.experiments.sweep.grid import TRUNK
 from fire_rl.experiments.sweep.tracked import require_tracker
 from tests.fixtures.calling import quietly
 from tests.fixtures.planned import CARTPOLE, jobs_of
+
+ATARI_100K = """Alien Amidar Assault Asterix BankHeist BattleZone Boxing Breakout ChopperCommand CrazyClimber
+    DemonAttack Freeway Frostbite Gopher Hero Jamesbond Kangaroo Krull KungFuMaster MsPacman Pong PrivateEye Qbert
+    RoadRunner Seaquest UpNDown"""
 
 
 def test_without_a_branch_point_there_is_a_run_for_each_method_seed_and_environment():
@@ -180,6 +185,17 @@ def test_trunks_keep_the_replay_that_branches_begin_with():
     assert (trunk.resumed_with, branch.resumed_with) == ((), ("--keep-replay", "False"))
     (whole,) = jobs_of(*words)
     assert "--keep-replay False" in whole.command
+
+
+def test_the_working_directory_can_hold_a_comparison():
+    (job,) = jobs_of("--env", "h1-walk", "--reinit", "none", "--seeds", "0", folder=Path())
+    assert job.folder == Path("h1-walk-none-seed0")
+
+
+def test_the_default_folder_of_many_environments_has_a_short_name():
+    options, passed = read_options(["--agent", "dqn", "--env", *ATARI_100K.split(), "--seeds", "0"])
+    assert make_grid(options, passed).folder == Path("runs/compare-dqn-26-environments")
+    assert default_name("dqn", ("Pong", "Breakout")) == "compare-dqn-Pong-Breakout"
 
 
 def test_a_grid_of_ten_thousand_runs_is_planned_in_seconds():

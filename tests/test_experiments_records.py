@@ -100,6 +100,14 @@ def test_trunks_without_branches_yet_are_not_compared(tmp_path: Path):
     assert (len(found.runs), len(found.trunks)) == (0, 2)
 
 
+def test_a_trunk_that_a_script_made_is_known_by_its_name_and_its_tag(tmp_path: Path):
+    for name, tags in (("trunk", ("trunk",)), ("trunk-of-mine", ()), ("none", ("trunk",))):
+        write_run(tmp_path / f"MinAtar_Breakout-v1-{name}-seed0", settings={"track_tags": tags})
+    found = find_runs([tmp_path])
+    assert [run.folder.name for run in found.trunks] == ["MinAtar_Breakout-v1-trunk-seed0"]
+    assert len(found.runs) == 2
+
+
 def test_a_run_that_keeps_its_last_checkpoint_is_not_a_trunk(tmp_path: Path):
     write_run(tmp_path / "run", settings={"checkpoint_at": (10_000,)})
     found = find_runs([tmp_path])

@@ -2,10 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event, Timer
+from types import SimpleNamespace
+from typing import Any
 
 import fsspec
 import pytest
 
+from fire_rl.commands import compare
+from fire_rl.commands.compare_options import Options
 from fire_rl.remote.upload import Uploads, check, upload
 
 FILES = {
@@ -42,6 +47,8 @@ def there(url: str) -> dict[str, str]:
 def test_a_run_arrives_whole_except_for_its_lock(run: Path, url: str):
     check(url)
     assert there(url) == {}, "nothing of the check is left"
+    (run / "video.mp4").symlink_to(run.parent / "private")
+    (run.parent / "private").write_text("not of this run")
     assert upload(run, url) == 3
     assert there(url) == {
         f"{run.name}/{name}": FILES[name]
@@ -55,10 +62,18 @@ def test_what_was_cut_short_or_has_changed_is_sent_again(run: Path, url: str):
     system, root = fsspec.core.url_to_fs(url)
     system.pipe_file(f"{root}/{run.name}/metrics.jsonl", b"li")
     assert upload(run, url) == 2, "the file, and the mark after it"
-    (run / "config.json").write_text("[]")
-    assert upload(run, url) == 1, "of the same size, but different"
-    assert there(url)[f"{run.name}/config.json"] == "[]"
     assert there(url)[f"{run.name}/metrics.jsonl"] == FILES["metrics.jsonl"]
+
+
+def test_another_run_of_the_same_name_is_sent_whole(run: Path, url: str):
+    upload(run, url)
+    (run / "config.json").write_text("[]")
+    (run / "metrics.jsonl").write_text("LINE\n" * 9)
+    (run / "checkpoints/100").rename(run / "checkpoints/200")
+    assert upload(run, url) == 3, "all of the same size, but different"
+    assert there(url)[f"{run.name}/config.json"] == "[]"
+    assert there(url)[f"{run.name}/metrics.jsonl"] == "LINE\n" * 9
+    assert len(there(url)) == 3, "nothing of the other run is left"
 
 
 def test_a_run_cut_off_on_its_way_has_no_config(run: Path, url: str, monkeypatch: pytest.MonkeyPatch):
@@ -90,6 +105,51 @@ def test_an_upload_that_keeps_failing_is_reported(run: Path, tmp_path: Path):
     uploads.add(run)
     assert uploads.finish() == [run]
     assert len(warnings) == 2
+
+
+def test_a_stop_sends_no_run_that_waits(run: Path, url: str, monkeypatch: pytest.MonkeyPatch):
+    begun, goes_on, names = Event(), Event(), list[str]()
+
+    def send(folder: Path, url: str) -> int:
+        names.append(folder.name)
+        begun.set()
+        assert goes_on.wait(60)
+        return 1
+
+    monkeypatch.setattr("fire_rl.remote.upload.upload", send)
+    uploads = Uploads(url, print)
+    waiting = [run.with_name(name) for name in "abc"]
+    for folder in (run, *waiting):
+        uploads.add(folder)
+    assert begun.wait(60)
+    Timer(0.2, goes_on.set).start()  # after `cancel` has begun to wait for the upload in progress
+    assert uploads.cancel() == waiting
+    assert names == [run.name]
+
+
+def test_an_error_ends_a_comparison_without_its_uploads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    uploads = Uploads(f"file://{tmp_path}/there", print)
+    monkeypatch.setattr(compare, "uploads_to", lambda *given: uploads)
+    monkeypatch.setattr(uploads, "_send", lambda folder: Event().wait())  # never ends
+
+    def interrupted(grid: object, jobs: object, pool: object, retry: bool, finished: Any, here: bool) -> int:
+        for name in "ab":
+            finished(SimpleNamespace(folder=tmp_path / name))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compare, "run_comparison", interrupted)
+    grid: Any = SimpleNamespace(folder=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        compare.compare(Options(upload="file://there"), grid, (), lambda paths, folder: None)
+    assert uploads._pending[tmp_path / "b"].cancelled()
+
+
+def test_runs_that_could_not_be_copied_are_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    missing = SimpleNamespace(finish=lambda: [tmp_path / "run"], abandon=lambda: None)
+    monkeypatch.setattr(compare, "uploads_to", lambda *given: missing)
+    monkeypatch.setattr(compare, "run_comparison", lambda *given, here: 0)
+    grid: Any = SimpleNamespace(folder=tmp_path)
+    assert compare.compare(Options(upload="file://there"), grid, (), lambda paths, folder: None) == 1
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 import torch
 
-from fire_rl.experiments.sweep.estimate import PROCESS, Disk, disk_of, memory_of_a_run
+from fire_rl.experiments.sweep.estimate import PROCESS, Disk, disk_of, memory_of_a_run, say_plan
 from fire_rl.experiments.sweep.grid import TRUNK, Job
 from fire_rl.replay import FrameReplay, TransitionReplay
 from fire_rl.training.reinforcement import Reinforcement
@@ -46,6 +46,15 @@ def test_branches_add_what_they_write_after_their_trunk():
     branches = [job(name, 5_000, 10_000, trunk.folder) for name in "ab"]
     each = 5_000 * 8 + 2 * 100
     assert disk_of([trunk, *branches], {"env": weight(100_000)}) == Disk(3 * each, each, 2 * 100, each)
+
+
+def test_a_branch_takes_place_after_its_trunk_and_no_more_runs_at_once_than_there_are(capsys):
+    jobs = [job("trunk", 0, 3_600), *(job(name, 3_600, 7_200, Path("trunk")) for name in "ab")]
+    rates: Any = {"env": SimpleNamespace(seconds=lambda updates, steps: 2.0 * steps)}
+    say_plan(jobs, {each.folder: "new" for each in jobs}, {"env": weight(1)}, rates, 64)
+    said = capsys.readouterr().out
+    assert "about 4 hours with 3 runs at once on this CPU" in said
+    assert "3.00 GB for 3 runs at once" in said
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fire_rl import place
 from fire_rl.commands import compare, diagnose, evaluate, export, slim, watch
 from fire_rl.commands.train import train_dqn, train_sac, train_vision
 from fire_rl.fire.nearest import did_you_mean
@@ -135,3 +136,23 @@ def test_a_video_of_classic_control_needs_no_screen_and_prints_nothing(tmp_path:
 def test_no_suggestion_is_made_where_no_name_is_near():
     assert did_you_mean("quik", ["paper", "quick"]) == "; did you mean quick?"
     assert did_you_mean("zzz", ["paper", "quick"]) == ""
+
+
+def test_a_printed_command_works_in_the_folder_where_it_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(ROOT)
+    assert place.typed("sac", "--env", "a b") == "python train_sac.py --env 'a b'"
+    monkeypatch.chdir(tmp_path)
+    assert place.typed("sac", "--env", "a b") == f"python {ROOT / 'train_sac.py'} --env 'a b'"
+    assert place.recorded("sac", "--seed", 1) == "python train_sac.py --seed 1", "a report is read elsewhere"
+    assert place.typed("own.py", "--resume", "run") == "python own.py --resume run"
+
+
+def test_files_in_the_working_directory_shadow_no_module_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(place, "IN_A_CHECKOUT", False)
+    (tmp_path / "gymnasium.py").write_text("raise SystemExit('shadowed')")
+    (tmp_path / "own_here.py").write_text("from fire_rl.fire import Reset\n\n\nclass Own(Reset):\n    'Of my own.'\n")
+    words = [*place.launch("sac"), "--reinit", "own_here:Other"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "its methods are Own" in done.stderr, "the user's own module is found"

@@ -147,13 +147,6 @@ def test_the_policy_that_is_kept_is_a_complete_one(copy: Path):
     assert load_policy(copy).step == 330
 
 
-def test_a_run_in_progress_is_not_slimmed(copy: Path):
-    lines = (copy / "metrics.jsonl").read_bytes().splitlines(keepends=True)
-    (copy / "metrics.jsonl").write_bytes(b"".join(lines[:-1]))
-    assert "the run has not finished" in train(str(copy.parent), code=1, body=slim_script.body)
-    assert list((copy / "replay").iterdir())
-
-
 @pytest.mark.parametrize(
     ("group", "name", "value"), [("run", "seed", 9), ("run", "replay_ratio", 1.0), ("agent", "learning_rate", 0.5)]
 )

@@ -10,14 +10,20 @@ def choose_device(name: str) -> torch.device:
     """Return the device with this name; `auto` is a GPU if there is one, else the CPU."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = device_named(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"--device {name!r} given; this machine has {torch.cuda.device_count()} CUDA devices")
+    return device
+
+
+def device_named(name: str) -> torch.device:
+    """Return the device with this name, which another machine may have; raise ValueError if there is no such name."""
     try:
         device = torch.device(name)
     except RuntimeError as error:
         raise ValueError(f"--device {name!r} given; allowed are auto, cpu, cuda and cuda:N") from error
     if device.type not in ("cpu", "cuda"):
         raise ValueError(f"--device {name!r} given; allowed are auto, cpu, cuda and cuda:N")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"--device {name!r} given; this machine has {torch.cuda.device_count()} CUDA devices")
     return device
 
 

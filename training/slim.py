@@ -1,5 +1,6 @@
 """Make the folder of a finished run smaller: delete what only continuing it would need, and keep the results."""
 
+from collections import Counter
 from pathlib import Path
 
 from .checkpoint import folder_of, newest_whole, read_checkpoint, read_manifest, remove_checkpoint, steps_of
@@ -14,6 +15,34 @@ def slim(run: Path) -> int:
     Return the number of bytes freed. Policies, metrics, TensorBoard events, pictures and records stay. The run can no
     longer be continued or branched from.
     """
+    steps, files = _spare(run)
+    freed = 0
+    for step in steps:
+        freed += sum(map(_bytes, folder_of(run, step).glob("*")))
+        remove_checkpoint(run, step)
+    for path in files:
+        freed += _bytes(path)
+        path.unlink()
+    return freed
+
+
+def would_free(run: Path, met: Counter[tuple[int, int]]) -> int:
+    """Return the bytes that `slim` would free in a run.
+
+    `met` counts how often each file was met in the runs before, because a file that several runs share by hard links is
+    freed with the last of them.
+    """
+    steps, files = _spare(run)
+    freed = 0
+    for path in [*(path for step in steps for path in folder_of(run, step).glob("*")), *files]:
+        about = path.stat(follow_symlinks=False)
+        met[about.st_dev, about.st_ino] += 1
+        freed += about.st_size if met[about.st_dev, about.st_ino] == about.st_nlink else 0
+    return freed
+
+
+def _spare(run: Path) -> tuple[list[int], list[Path]]:
+    """Return the steps of the checkpoints that only continuing a run would need, and its replay files."""
     settings = read_config(run).run
 
     def whole(step: int) -> int:
@@ -24,15 +53,7 @@ def slim(run: Path) -> int:
     if newest is None:
         raise ValueError("it has no whole checkpoint whose policy could be kept")
     kept = {newest, *(settings.reached(step) for step in settings.checkpoint_at)}
-    freed = 0
-    for step in steps_of(run):
-        if step not in kept:
-            freed += sum(map(_bytes, folder_of(run, step).glob("*")))
-            remove_checkpoint(run, step)
-    for path in (run / "replay").glob("*.safetensors"):
-        freed += _bytes(path)
-        path.unlink()
-    return freed
+    return [step for step in steps_of(run) if step not in kept], sorted((run / "replay").glob("*.safetensors"))
 
 
 def _bytes(path: Path) -> int:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fire_rl.place import typed
+from fire_rl.place import recorded
 
 from .config import Config
 from .learners import LEARNERS, command_name, name_of
@@ -68,4 +68,4 @@ def command_again(
     if branch is not None:
         words += _words({**(given or {}), "threads": config.run.threads})
         words += [] if trust is None else ["--trust", str(trust)]
-    return typed(command_name(config), *words)
+    return recorded(command_name(config), *words)

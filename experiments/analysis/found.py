@@ -6,13 +6,16 @@ from itertools import product
 from pathlib import Path
 
 from fire_rl.place import called
+from fire_rl.training.beginning import folder_name
 from fire_rl.training.folder import runs_below
+from fire_rl.training.learners import read_config
 
 from ..failure import read_failure
 from ..kept import KEPT, KeptPlan, read_kept, run_name
 from .records import Run, read_run
 
 MOST = 100_000  # planned runs
+TRUNK = "trunk"  # in a trunk's name, in place of a method, and among its tags
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ def find_runs(paths: Iterable[Path]) -> Found:
     runs = [read_run(folder) for folder in runs_below(paths)]
     branches = [run for run in runs if run.branch is not None]
     points = {run.branch.trunk: run.branch for run in branches if run.branch is not None}
-    trunks = [run for run in runs if run.folder in points or is_planned_trunk(run.folder, run.env, run.seed)]
+    trunks = [run for run in runs if run.folder in points or is_planned_trunk(run)]
     compared = [run for run in runs if run not in trunks]
     for trunk in trunks:
         own = [run for run in branches if run.branch == points.get(trunk.folder)]
@@ -41,12 +44,13 @@ def find_runs(paths: Iterable[Path]) -> Found:
     return Found(tuple(compared), tuple(trunks))
 
 
-def is_planned_trunk(folder: Path, env: str, seed: int) -> bool:
-    """Return whether compare.py made this run as a trunk."""
-    plan = read_kept(folder.parent)
-    if plan is None or plan.fixed.get("branch_at") is None:
-        return False
-    return any(folder.name == run_name(env, "trunk", seed, place) for place in plan.places)
+def is_planned_trunk(run: Run) -> bool:
+    """Return whether compare.py planned this run as a trunk: by its name, and the plan or else its tags."""
+    name, plan = run.folder.name, read_kept(run.folder.parent)
+    if plan and plan.fixed.get("branch_at") is not None:
+        return any(name == run_name(run.env, TRUNK, run.seed, place) for place in plan.places)
+    named = name.startswith(folder_name(f"{run.env}-{TRUNK}-")) and name.endswith(f"-seed{run.seed}")
+    return named and TRUNK in read_config(run.folder).run.track_tags
 
 
 def notes_on_missing(runs: Iterable[Run], trunks: Iterable[Run]) -> tuple[str, ...]:
@@ -56,7 +60,7 @@ def notes_on_missing(runs: Iterable[Run], trunks: Iterable[Run]) -> tuple[str, .
     notes = [
         f"{name} diverged {trunk.diverged.said}: no method can branch from it, so its seed is missing for all methods."
         for name, trunk in diverged.items()
-        if trunk.diverged and is_planned_trunk(trunk.folder, trunk.env, trunk.seed)
+        if trunk.diverged and is_planned_trunk(trunk)
     ]
     for parent in dict.fromkeys(run.folder.parent for run in listed):
         for env, method, place, missing in _missing(parent, read_kept(parent) or KeptPlan({})):

@@ -90,8 +90,9 @@ def write_curves(results: Results, path: Path) -> Path:
 
 
 def columns_of(axes: Iterable[Axis]) -> list[str]:
-    """Return a column for each axis, named after its setting."""
-    return [axis.name.partition(".")[2] for axis in axes]
+    """Return a column for each axis, named after its setting; for --steps axis_steps, beside the steps reached."""
+    names = [axis.name.partition(".")[2] for axis in axes]
+    return [f"axis_{name}" if name in OF_A_RUN else name for name in names]
 
 
 def _first(results: Results, agent: str, where: str, method: str) -> list[object]:

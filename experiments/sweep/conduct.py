@@ -13,7 +13,7 @@ from fire_rl.training.stopping import STOPPED
 
 from ..failure import Failure, forget_failure, note_failure, read_failure
 from .grid import Job
-from .states import divergence_of, in_use, keeps_checkpoint, state_of
+from .states import divergence_of, in_use, keeps_checkpoint, state_of, unended_state
 
 REFRESH = 1.0  # seconds
 MISTAKE = 2  # exit code of a run that could not begin
@@ -88,13 +88,17 @@ class Sweep:
 
 
 def look(jobs: Sequence[Job], retry: bool) -> Sweep:
-    """Return the state of all runs as their folders tell it; with `retry`, failed runs count as not begun."""
+    """Return the state of all runs as their folders tell it; with `retry`, failed runs wait to be started again.
+
+    The record of a failure is deleted when its run is started, because the comparison may still be refused.
+    """
     sweep = Sweep(tuple(jobs))
     for job in jobs:
         state = state_of(job)
-        if state != "failed" or retry:
-            forget_failure(job.folder)
-            state = state_of(job)
+        if state == "failed" and retry:
+            state = unended_state(job)
+        elif state != "failed":
+            forget_failure(job.folder)  # the run has gone on since
         if state == "finished":
             sweep.finished.add(job.folder)
         elif state == "failed" and (failure := read_failure(job.folder)):
@@ -134,6 +138,7 @@ def _start(sweep: Sweep, pool: Pool) -> None:
             continue
         try:
             pool.start(job)
+            forget_failure(job.folder)
             sweep.running.add(job.folder)
         except OSError as error:
             sweep.failed[job.folder] = Failure(1, (f"{job.name} could not begin: {error}",))

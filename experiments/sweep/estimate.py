@@ -11,7 +11,7 @@ import torch
 from fire_rl.place import called
 from fire_rl.training.checkpoint import steps_of
 from fire_rl.training.cost import duration_in_words
-from fire_rl.training.device import choose_device
+from fire_rl.training.device import choose_device, device_named
 from fire_rl.training.learners import build
 from fire_rl.training.memory import keep_large_blocks
 from fire_rl.training.settings import flag
@@ -32,11 +32,12 @@ class Disk:
     largest: float  # the largest run that is not a trunk, with its replay
 
 
-def weigh_and_time(grid: Grid, timed: bool) -> tuple[dict[str, Weight], dict[str, Rates]]:
+def weigh_and_time(grid: Grid, timed: bool, here: bool = True) -> tuple[dict[str, Weight], dict[str, Rates]]:
     """Return the memory and disk space of a run of each kind (`Job.kind`) and, if `timed`, its speed.
 
     The parts of a run are built for this, so settings that cannot work are found before anything begins. They are built
-    on the CPU, because this process must not hold GPU memory that the runs need.
+    on the CPU, because this process must not hold GPU memory that the runs need. If the runs are not made `here`, this
+    machine need not have their --device.
     """
     weights, rates = {}, {}
     keep_large_blocks()
@@ -45,7 +46,10 @@ def weigh_and_time(grid: Grid, timed: bool) -> tuple[dict[str, Weight], dict[str
     for point in grid.points:
         for env in grid.envs:
             config, kind = asked_for(point, env).resolved(), kind_of(env, point.place)
-            choose_device(config.run.device)
+            if here:
+                choose_device(config.run.device)
+            elif config.run.device != "auto":
+                device_named(config.run.device)
             work = build(config.altered(device="cpu"))
             weights[kind] = work.weight()
             if timed:
@@ -68,6 +72,7 @@ def say_plan(
         print(f"{job.name}: {states[job.folder]}, steps {job.start:,} to {job.stop:,}{after}\n    {job.command}")
     left = [_rest(job) for job in jobs if states[job.folder] in ("new", "interrupted")]
     steps, updates = sum(job.stop - job.start for job in left), sum(job.updates for job in left)
+    slots = slots and min(slots, len(left) or len(jobs))
     counts = Counter(states.values())
     also = f", {counts['failed']} failed, which --retry runs again" if counts["failed"] else ""
     also += "".join(f", {counts[state]} {state}" for state in ("diverged", "no trunk") if counts[state])
@@ -82,7 +87,7 @@ def say_plan(
         print(line)
     if left and known and slots:
         seconds = _seconds(left, rates)
-        time = duration_in_words(max(sum(seconds) / slots, max(seconds)))
+        time = duration_in_words(max(sum(seconds) / slots, _longest(left, seconds)))
         print(f"about {time} with {slots} runs at once on this CPU, without the time of evaluations")
     elif left and slots:
         print(f"{slots} runs at once; an estimate of the time appears in the first minute")
@@ -108,6 +113,12 @@ def _of_each_place(jobs: Sequence[Job], left: Sequence[Job], rates: Mapping[str,
 
 def _seconds(jobs: Sequence[Job], rates: Mapping[str, Rates]) -> list[float]:
     return [rates[job.kind].seconds(job.updates, job.stop - job.start) for job in jobs]
+
+
+def _longest(jobs: Sequence[Job], seconds: Sequence[float]) -> float:
+    """Return the seconds that the longest run takes, for a branch with those of its trunk, which runs before it."""
+    own: dict[Path | None, float] = {job.folder: each for job, each in zip(jobs, seconds, strict=True)}
+    return max(own[job.folder] + own.get(job.trunk, 0) for job in jobs)
 
 
 def disk_in_words(disk: Disk, slots: int | None, keep_replay: bool) -> list[str]:

@@ -21,7 +21,7 @@ from fire_rl.training.settings import flag, names_with
 from fire_rl.training.trust import code_named
 
 from ..kept import MOST_RUNS, place_text, run_name
-from .axes import Flags, schedule_of
+from .axes import SCHEDULES, Flags, schedule_of
 from .grid import (
     BRANCH,
     GIVEN_BY_THE_GRID,
@@ -109,7 +109,7 @@ def _plan_at(grid: Grid) -> tuple[Job, ...]:
 
 def check_length(folder: Path) -> None:
     """Raise ValueError if a folder's name or path is too long for the file system; nothing is made before."""
-    longest = max(folder.parts, key=lambda part: len(os.fsencode(part)))
+    longest = max(folder.absolute().parts, key=lambda part: len(os.fsencode(part)))
     if (letters := len(os.fsencode(longest))) > LONGEST_NAME:
         raise ValueError(
             f"a folder would have a name of {letters} bytes, {longest[:40]}...; allowed are {LONGEST_NAME}"
@@ -136,7 +136,10 @@ def _check_schedule(grid: Grid, methods: Sequence[tuple[str, Config]]) -> tuple[
             schedule = {}
         elif own or (scheduled and text == plain):
             flags = (*flags_of_runs(grid, grid.envs[0], grid.seeds[0]), *(own or scheduled))
-            read = grid.read(*words_of((*flags, ("--reinit", (config.run.reinit,)))))
+            try:
+                read = grid.read(*words_of((*flags, ("--reinit", (config.run.reinit,)))))
+            except ValueError as error:
+                raise ValueError(_as_typed(text, f"{error}")) from error
             steps += read.run.reinit_at
             for trigger in read.run.triggers():
                 trigger.check_name()
@@ -150,6 +153,15 @@ def _check_schedule(grid: Grid, methods: Sequence[tuple[str, Config]]) -> tuple[
             raise ValueError(f"--reinit {text[:80]!r} given twice{also}")
         known.append((text, acts))
     return tuple(steps)
+
+
+def _as_typed(text: str, error: str) -> str:
+    """Return an error of a method's own schedule as it concerns METHOD@every=..., without flags that nobody typed."""
+    if not schedule_of(text):
+        return error
+    for word, name in SCHEDULES.items():
+        error = error.replace(f"{name} ", f"{word}=")
+    return f"--reinit {text[:80]!r} given: {error}"
 
 
 def _acts(grid: Grid, config: Config) -> object:

@@ -42,12 +42,22 @@ def state_of(job: Job) -> RunState:
     note, metrics = failure_path(job.folder), job.folder / METRICS
     if note.exists() and not (metrics.exists() and metrics.stat().st_mtime > note.stat().st_mtime):
         return "failed"
-    return "interrupted" if begun else "new"
+    return unended_state(job)
 
 
-def states_of(jobs: Sequence[Job]) -> dict[Path, str]:
-    """Return the state of each run; a branch that can never begin has the state "no trunk"."""
+def unended_state(job: Job) -> RunState:
+    """Return the state of a run without a result, also of one that failed and is retried."""
+    return "interrupted" if is_run(job.folder) else "new"
+
+
+def states_of(jobs: Sequence[Job], retry: bool = False) -> dict[Path, str]:
+    """Return the state of each run; a branch that can never begin has the state "no trunk".
+
+    With `retry`, failed runs have the state that they have when they are retried.
+    """
     states: dict[Path, str] = {job.folder: state_of(job) for job in jobs}
+    if retry:
+        states |= {job.folder: unended_state(job) for job in jobs if states[job.folder] == "failed"}
     for job in jobs:
         if job.trunk is None or states[job.folder] != "new":
             continue

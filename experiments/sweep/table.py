@@ -135,7 +135,7 @@ def table_of(
 def short(count: int) -> str:
     """Return a number of steps in short form: 12.4k, 1.25M."""
     for size, letter in ((1_000_000, "M"), (1_000, "k")):
-        if count >= size:
+        if count >= 0.9995 * size:  # what is rounded to three digits must not become 1,000
             return f"{count / size:.3g}{letter}"
     return str(count)
 
