@@ -234,9 +234,9 @@ def test_a_file_that_is_not_parquet_is_refused(capsys: pytest.CaptureFixture[str
     said = refused(capsys, "a.parquet", "--column", "content", *command)
     assert "row 1 of its column 'content' is not text but NoneType" in said
     assert "bad.parquet: is not a valid parquet file" in refused(capsys, "bad.parquet", *command)
-    write_parquet(Path("latin.parquet"), ["one", b"caf\xe9", "two"])
+    write_parquet(Path("latin.parquet"), ["one", b"se\xf1or", "two"])
     said = refused(capsys, "latin.parquet", "--held-out", "0.5", *command)
-    assert "latin.parquet: has text that is not UTF-8 (unexpected end of data)" in said
+    assert "latin.parquet: has text that is not UTF-8 (invalid continuation byte)" in said
 
 
 def test_a_missing_extra_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):

@@ -38,10 +38,10 @@ TINY = [
     *("--eval-every", "100", "--eval-episodes", "1", "--log-every", "50", "--checkpoint-every", "60"),
     *("--threads", "1", "--device", "cpu"),
 ]
-# Kills itself by SIGKILL just before the 30th change of the disk.
+# Kills itself by SIGKILL just before the 70th change of the disk, after some checkpoint.
 DYING = """
 import os, signal, sys
-left = 30
+left = 70
 def dying(change):
     def changed(*arguments, **options):
         global left
