@@ -174,14 +174,28 @@ def products_in(precision: Precision) -> Iterator[None]:
     A run is in float32, which is not torch's default for convolutions. Only updates, and evaluations on data, are in
     the run's precision, so acting, projections and measures never use tf32. Only losses use bfloat16 (`mixed`).
     """
-    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = products.allow_tf32, convolutions.allow_tf32, convolutions.deterministic
+    convolutions = torch.backends.cudnn
+    switches = [_switch(torch.backends.cuda.matmul), _switch(convolutions, getattr(convolutions, "conv", None))]
+    before = [getattr(place, name) for place, name, _ in switches]
+    deterministic = convolutions.deterministic
     try:
-        products.allow_tf32 = convolutions.allow_tf32 = precision == "tf32"
+        for place, name, values in switches:
+            setattr(place, name, values[precision == "tf32"])
         convolutions.deterministic = True
         yield
     finally:
-        products.allow_tf32, convolutions.allow_tf32, convolutions.deterministic = before
+        for (place, name, _), value in zip(switches, before, strict=True):
+            setattr(place, name, value)
+        convolutions.deterministic = deterministic
+
+
+def _switch(place: Any, newer: Any = None) -> tuple[Any, str, tuple[Any, Any]]:
+    """Return where torch's switch for tf32 is, its name, and its values for float32 and tf32."""
+    try:
+        _ = place.allow_tf32
+    except RuntimeError:  # the program uses the newer names, and torch refuses to mix them with the older ones
+        return newer or place, "fp32_precision", ("ieee", "tf32")
+    return place, "allow_tf32", (False, True)
 
 
 class FromHost:

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fire_rl.envs.reference_scores import references
 from fire_rl.experiments.analysis.axis import MOST_PLACES
@@ -14,7 +15,7 @@ from fire_rl.experiments.analysis.labels import read_labels
 from fire_rl.experiments.analysis.power import seeds_in_words
 from fire_rl.experiments.analysis.results import Options as ReportOptions
 from fire_rl.experiments.comparison import Machines, plan_as_script, report, run_comparison, show_plan, write_plan
-from fire_rl.experiments.kept import MOST_RUNS, KeptPlan, place_text, read_kept, value_text
+from fire_rl.experiments.kept import MOST_RUNS, read_kept, value_text
 from fire_rl.experiments.published.files import read_published
 from fire_rl.experiments.published.joined import require_environments, require_other_names
 from fire_rl.experiments.sweep.axes import Flags, axes_among, with_periods
@@ -35,6 +36,9 @@ from fire_rl.training.stopping import STOPPED
 from fire_rl.training.tracking.names import require_packages
 
 from .compare_options import HERE, Options, read_options
+
+if TYPE_CHECKING:
+    from fire_rl.remote.upload import Uploads
 
 
 def body(arguments: Sequence[str]) -> int:
@@ -82,8 +86,8 @@ def compare(options: Options, grid: Grid, jobs: Sequence[Job], show: Callable[[S
     finished = (lambda job: uploads.add(job.folder)) if uploads else (lambda job: None)
     where = partial(machines, options, grid)
     try:
-        code = run_comparison(grid, jobs, where, options.retry, finished, here=options.ray is None)
-        if uploads and (missing := uploads.finish() if code != STOPPED else uploads.cancel()):
+        code = run_comparison(grid, jobs, where, options.retry, finished, here=options.ray in (None, HERE))
+        if uploads and (missing := send_rest(uploads) if code != STOPPED else uploads.cancel()):
             names = ", ".join(run.name for run in missing)
             warn(f"not copied to {options.upload}: {names}; the same command tries again")
             code = code or 1
@@ -127,7 +131,7 @@ def check_report(options: Options, grid: Grid) -> list[str]:
     for name, value in (("--baseline", options.baseline), ("--reference", options.reference)):
         if value is not None and value not in methods:
             raise ValueError(f"{name} {value!r} given; allowed is one of --reinit: {choices(value, methods)}")
-    require_few_places(grid, before)
+    require_few_places(grid)
     labels = read_labels(options.label, methods)
     without = [env for env in grid.envs if references(env) is None]
     if options.threshold == "success" and without:
@@ -135,14 +139,21 @@ def check_report(options: Options, grid: Grid) -> list[str]:
     return [labels.get(method, method) for method in methods]
 
 
-def require_few_places(grid: Grid, before: KeptPlan | None) -> None:
-    """Raise ValueError if the axes have more combinations of values than a report can have, with the folder's own."""
-    places = {place_text(point.place, grid.home) for point in grid.points} | set(before.places if before else ())
-    if len(places) > MOST_PLACES:
+def send_rest(uploads: "Uploads") -> list[Path]:
+    """Finish all uploads; after Ctrl-C only the one in progress. Return the runs that were not uploaded."""
+    try:
+        return uploads.finish()
+    except KeyboardInterrupt:
+        return uploads.cancel()
+
+
+def require_few_places(grid: Grid) -> None:
+    """Raise ValueError if the axes have more combinations of values than a report can have."""
+    if len(grid.points) > MOST_PLACES:
         flags = " and ".join(axis.flag for axis in grid.axes)
         raise ValueError(
-            f"{flags} given with {len(places):,} combinations of values, those of earlier runs included; a report can "
-            f"have {MOST_PLACES}: give fewer values, or another --dir for some of them"
+            f"{flags} given with {len(grid.points):,} combinations of values; a report can have {MOST_PLACES}: give "
+            "fewer values, or another --dir for some of them"
         )
 
 

@@ -218,7 +218,7 @@ checkpoints are deleted; policies, metrics and records stay.
   python slim.py runs --dry-run                 list them, and do nothing
 
 Runs below a folder that have not finished are left as they are, and so
-is a trunk from which branches of its comparison still have to begin.
+is a trunk until all planned branches of its comparison have a result.
 
   --dry-run              say what would be deleted, and its size [False]"""
 

@@ -14,6 +14,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from fire_rl.cores import usable_cores
+
 from .documents import Split, count_documents, documents, files_of
 from .encodings import Encoding, bytes_encoding, gpt2_encoding
 from .token_writer import Progress, TokenWriter, flush_folder, write_meta
@@ -173,7 +175,7 @@ def command_line() -> argparse.ArgumentParser:
     add("--seed", type=int, default=PUBLISHED_SEED, help="chooses the held-out documents (default: %(default)s)")
     add("--column", default="text", help="column of parquet files with the text (default: %(default)s)")
     add("--merges", type=Path, help="GPT-2's vocab.bpe, if tiktoken has no copy")
-    add("--threads", type=int, default=os.cpu_count() or 1, help="threads for GPT-2's encoding (default: %(default)s)")
+    add("--threads", type=int, default=usable_cores(), help="threads for GPT-2's encoding (default: %(default)s)")
     return parser
 
 

@@ -5,10 +5,10 @@ import functools
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, SupportsFloat, TypeVar
 
 import gymnasium as gym
 import mujoco
@@ -16,10 +16,12 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from . import graphics
-from .foreign_errors import INSTALLED, OWN, in_one_line
+from .foreign_errors import OWN, in_one_line
+from .same_step import members_to_reset
 from .seeding import seeds_for_each
 
 Built = TypeVar("Built")
+GYMNASIUM = str(Path(gym.__file__).parent)
 RESERVED = {"final_obs", "final_info"}  # entries of a vector's info
 _said: set[str] = set()  # the warnings already printed by this process
 
@@ -46,8 +48,8 @@ class ActionRepeat(gym.Wrapper[Any, Any, Any, Any]):
 
 
 class OwnFinalObservation(gym.Wrapper[Any, Any, Any, Any]):
-    """Copies an episode's last observation. The vector keeps it while the next episode begins, and an environment may
-    write that one's first observation into the same array."""
+    """Copies an episode's last observation. The vector keeps it while the next episode begins, and the environment may
+    write the first observation of the next episode into the same array."""
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Take one step."""
@@ -88,14 +90,16 @@ class SpreadSeeds(VectorWrapper):
 
     def __init__(self, env: VectorEnv[Any, Any, Any], seed: int | None) -> None:
         super().__init__(env)
-        self._pending = seed
+        self._pending, self._begun = seed, False
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Begin an episode in every environment."""
+        """Begin an episode in every environment, or in those of the option `reset_mask`."""
         seeds = seeds_for_each(self._pending if seed is None else seed, self.num_envs)
-        self._pending = None
+        if not (self._begun or members_to_reset(options, self.num_envs).all()):
+            raise gym.error.ResetNeeded("call reset() for all environments before reset() for some of them")
+        self._pending, self._begun = None, True
         return self.env.reset(seed=seeds, options=options)  # type: ignore[arg-type]
 
 
@@ -156,36 +160,48 @@ def _try(name: str) -> None:
     with warnings.catch_warnings(action="ignore"):  # shown later, when the environments of the run are made
         env: gym.Env[Any, Any] = _built(name, lambda: gym.make(name))
         try:
-            _try_reset(name, env)
-            _try_step(name, env)
+            _try_step(name, env, _try_reset(name, env))
         finally:
             with suppress(Exception):
                 env.close()
 
 
-def _try_reset(name: str, env: gym.Env[Any, Any]) -> None:
+def _try_reset(name: str, env: gym.Env[Any, Any]) -> dict[str, Any]:
     try:
         observation, info = env.reset(seed=0)
         reserved = RESERVED.intersection(info)
     except (Exception, SystemExit) as error:
-        right = _right(error, "reset() has to return two things, an observation and a dictionary")
+        two, header = "an observation and a dictionary", "def reset(self, *, seed=None, options=None)"
+        advice = {"unpack": f"reset() has to return two things, {two}", "unexpected keyword": f"write {header}"}
+        right = _right(error, advice)
         raise ValueError(f"environment {name!r} cannot be reset: {in_one_line(error)}{right}") from error
     _require_usable(name, "reset", observation, reserved, env)
+    return info
 
 
-def _try_step(name: str, env: gym.Env[Any, Any]) -> None:
+def _trial_action(space: gym.Space[Any], info: dict[str, Any]) -> Any:
+    """Return a random action that is allowed; all environments may share the space, whose generator stays as it is."""
+    own = copy.deepcopy(space)
+    own.seed(0)
+    return own.sample(info["action_mask"]) if "action_mask" in info else own.sample()
+
+
+def _try_step(name: str, env: gym.Env[Any, Any], info: dict[str, Any]) -> None:
     reward: Any
     try:
-        actions = copy.deepcopy(env.action_space)  # all environments may share the original and its generator
-        actions.seed(0)
-        observation, reward, _, _, info = env.step(actions.sample())
+        action = _trial_action(env.action_space, info)
+    except Exception:  # a space that cannot be copied, or a mask of another kind: a run will show what it does
+        return
+    try:
+        observation, reward, _, _, info = env.step(action)
         reserved = RESERVED.intersection(info)
     except (Exception, SystemExit) as error:
-        right = _right(error, "step() has to return five things: observation, reward, terminated, truncated, info")
+        five = "step() has to return five things: observation, reward, terminated, truncated, info"
+        right = _right(error, {"unpack": five, "step result to be a tuple": five})
         raise ValueError(f"environment {name!r} cannot be stepped: {in_one_line(error)}{right}") from error
     _require_usable(name, "step", observation, reserved, env)
-    if np.ndim(reward):
-        given = f"a reward of shape {np.shape(reward)}"
+    if not isinstance(reward, SupportsFloat) or np.ndim(reward):  # type: ignore[arg-type]
+        given = f"the reward {ascii(reward)[:60]}"
         raise ValueError(f"environment {name!r} cannot be used: its step() returns {given}; allowed is one number")
 
 
@@ -203,13 +219,11 @@ def _require_usable(name: str, method: str, observation: Any, reserved: set[str]
         )
 
 
-def _right(error: BaseException, returned: str) -> str:
+def _right(error: BaseException, advice: Mapping[str, str]) -> str:
     """Return how a method has to be written, as the end of a message, if an error in calling it shows what is wrong."""
-    if not traceback.extract_tb(error.__traceback__)[-1].filename.startswith((*INSTALLED, OWN)):
+    if not traceback.extract_tb(error.__traceback__)[-1].filename.startswith((GYMNASIUM, OWN)):
         return ""  # the error is in the environment's own code
-    if "unpack" in str(error) or "tuple" in str(error):
-        return f"; {returned}"
-    return "; write def reset(self, *, seed=None, options=None)" if "unexpected keyword" in str(error) else ""
+    return next((f"; {right}" for words, right in advice.items() if words in str(error)), "")
 
 
 def _built(name: str, build: Callable[[], Built]) -> Built:

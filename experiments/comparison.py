@@ -47,7 +47,7 @@ def show_plan(
     retry: bool = False,
 ) -> None:  # fmt: skip
     """Print the runs of a comparison and what they will cost; nothing is written."""
-    check_kept(grid, jobs)
+    check_kept(grid)
     gpus = usable_gpus(grid.flags)
     weights, rates = weigh_and_time(grid, timed=not (gpus or on_cluster), here=not on_cluster)
     check_sources(jobs)
@@ -60,7 +60,7 @@ def plan_as_script(
     grid: Grid, jobs: Sequence[Job], style: Format, arguments: Sequence[str], reporting: Sequence[str]
 ) -> str:
     """Return the plan as a script in the given format; nothing is written before the script runs."""
-    check_kept(grid, jobs)
+    check_kept(grid)
     weights, _ = weigh_and_time(grid, timed=False, here=False)
     check_sources(jobs)
     return script_of(jobs, style, grid.folder, grid.threads, memory_of_a_run(weights), arguments, reporting)
@@ -68,7 +68,7 @@ def plan_as_script(
 
 def write_plan(grid: Grid, jobs: Sequence[Job]) -> None:
     """Add the planned runs to the folder's comparison.json; raise ValueError if it holds runs with other settings."""
-    check_kept(grid, jobs)
+    check_kept(grid)
     check_sources(jobs)
     keep(grid)
 
@@ -82,7 +82,7 @@ def run_comparison(
     A run that diverged has a result, too: its divergence. `make_pool` gets the bytes of memory that a run takes.
     The machines are this one alone if `here`.
     """
-    check_kept(grid, jobs)
+    check_kept(grid)
     sweep = look(jobs, retry)
     # Build the parts of a run of each kind before any run begins, so that settings that cannot work are found now.
     weights = weigh_and_time(grid, timed=False, here=here)[0] if sweep.ready() else None

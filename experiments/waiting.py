@@ -1,30 +1,35 @@
 """Finds a planned branch that still has to begin from a trunk, or to finish."""
 
+from itertools import product
 from pathlib import Path
 
 from fire_rl.training.folder import is_run
 from fire_rl.training.learners import read_config
 from fire_rl.training.slim import is_over
 
-from .analysis.found import TRUNK
-from .kept import read_kept, run_name
+from .kept import place_text, read_kept, run_name
+from .sweep.grid import TRUNK
 
 
 def waiting_branch(trunk: Path) -> str | None:
-    """Return the name of a planned branch of this trunk that has no result yet; None if there is none.
-
-    Values of an axis that takes effect after the branch point share a trunk: they have none of their own.
-    """
+    """Return the name of a planned branch of this trunk that has no result yet; None if there is none."""
     plan = read_kept(trunk.parent)
     if plan is None or plan.fixed.get("branch_at") is None:
         return None
-    run, places = read_config(trunk).run, plan.places
-    trunks = {place: trunk.parent / run_name(run.env, TRUNK, run.seed, place) for place in places}
-    if trunk.name not in {each.name for each in trunks.values()}:
-        return None
-    own = [place for place in places if trunks[place].name == trunk.name or not is_run(trunks[place])]
-    names = (run_name(run.env, method, run.seed, place) for place in own for method in plan.methods)
-    return next((name for name in names if not _has_result(trunk.parent / name)), None)
+    config = read_config(trunk)
+    env, seed, later = config.run.env, config.run.seed, config.names_with("later")
+    _ = plan.places  # raises ValueError if they are too many
+    places = [dict(zip(plan.axes, values, strict=True)) for values in product(*plan.axes.values())]
+    for place in places:
+        # Values that take effect after the branch point share the trunk of the first of them, unless it has its own.
+        alike = (one for one in places if all(one[name] == place[name] for name in place if name not in later))
+        names = [run_name(env, TRUNK, seed, place_text(one, plan.home)) for one in (place, next(alike))]
+        own = names[0] if is_run(trunk.parent / names[0]) else names[1]
+        for method in plan.methods if own == trunk.name else ():
+            branch = run_name(env, method, seed, place_text(place, plan.home))
+            if not _has_result(trunk.parent / branch):
+                return branch
+    return None
 
 
 def _has_result(run: Path) -> bool:

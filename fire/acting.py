@@ -44,6 +44,7 @@ def ready_networks(
 def act_on(method: Method, network: MethodNetwork) -> NetworkReport:
     """Apply the method to one network and compare its matrices with those before."""
     before = {matrix.name: Snapshot.of(matrix) for matrix in method.inventory(network.module).matrices}
+    weights = {name: weight.clone() for name, weight in network.module.named_parameters()}
     probe = next(network.module.parameters())
     started = clock(probe)
     method.restructure(network)
@@ -55,7 +56,9 @@ def act_on(method: Method, network: MethodNetwork) -> NetworkReport:
     values = {matrix.name: before[matrix.name].singular_values_now(matrix) for matrix in kept}
     rows = tuple(before[matrix.name].compare(matrix, values[matrix.name][1]) for matrix in kept)
     notes, reset = tuple(method.notes(network)), tuple(filter(method.resets(network), values))
-    return NetworkReport(network.name, rows, seconds, outcome, values, notes, reset)
+    now = dict(network.module.named_parameters())
+    changed = weights.keys() != now.keys() or any(not torch.equal(now[name], weights[name]) for name in now)
+    return NetworkReport(network.name, rows, seconds, outcome, values, notes, reset, changed)
 
 
 def structures(networks: Mapping[str, Network]) -> dict[str, list[Any]]:

@@ -25,6 +25,7 @@ class NetworkReport:
     singular_values: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False, repr=False)
     notes: tuple[str, ...] = field(default=(), compare=False)  # what was left unchanged, and advice; not stored
     reset: tuple[str, ...] = field(default=(), compare=False)  # matrices that were set to initial values; not stored
+    changed: bool = field(default=True, compare=False)  # whether a parameter is not as it was; not stored
 
     def __str__(self) -> str:
         return "\n".join([self.name, table(self.matrices), *([self.said()] if self.outcome else []), *self.notes])
@@ -51,9 +52,8 @@ class Event:
 
     @property
     def changed_weights(self) -> bool:
-        """Whether a weight matrix, or a network's structure, is not as it was before the event."""
-        errors = [matrix.squared_frobenius_error for report in self.networks for matrix in report.matrices]
-        return bool(self.restructured) or not errors or any(errors)
+        """Whether a parameter of a network is not as it was before the event."""
+        return any(report.changed for report in self.networks)
 
     def __str__(self) -> str:
         progress = f"{self.position.progress:,}"

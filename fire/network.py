@@ -178,4 +178,4 @@ def renew_companion_(companion: Companion) -> None:
     for parameter, value in zip(companion.parameters, companion.initial, strict=True):
         parameter.copy_(value)
     if companion.optimizer is not None:
-        renew_(companion.optimizer)
+        renew_(companion.optimizer, companion.parameters)

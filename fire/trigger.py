@@ -25,7 +25,7 @@ MEASURES: dict[str, str] = {
     "weight_norm": "length of all trained weights",
     "gradient_norm": "length of the loss's gradient",
     "effective_learning_rate": "learning rate divided by a weight's length, averaged over weights",
-    "deviation": "deviation from isometry, relative to the published scale, summed over weights; worst of a stack",
+    "deviation": "deviation from isometry, relative to the scale, summed over weights; a stack has its worst",
     "spread": "largest singular value divided by the smallest, of the worst matrix",
     "sfe": "squared Frobenius error to the weights after the last event, or to the initial weights",
     "hessian": "largest eigenvalue of the loss's Hessian; with --measure-hessian",

@@ -46,7 +46,7 @@ def weight_measures(
 def learning_rates(optimizer: torch.optim.Optimizer) -> dict[int, float | Tensor]:
     """Return the learning rate of each parameter, by its id: that of its group, unless the optimizer says otherwise."""
     own: Callable[[], dict[int, float | Tensor]] | None = getattr(optimizer, "learning_rates", None)
-    if own is not None:
+    if callable(own):
         return own()
     return {id(weight): group["lr"] for group in optimizer.param_groups for weight in group["params"]}
 

@@ -1,8 +1,9 @@
 """Uploads finished runs to a URL that fsspec can write to, such as s3://, gs:// or file:///.
 
 A copy is complete if it has the same config.json as the run: this file is sent last, and deleted before any other file
-of the copy changes. A file that already exists there with the same size is not sent again. A copy with another
-config.json is the copy of another run, and is replaced as a whole.
+of the copy changes. Until then it is there as config.json.sending, so that a copy that was broken off is recognised: a
+file that already exists there with the same size is not sent again. A copy with other settings in these files is the
+copy of another run, or of this one before it was extended, and is replaced as a whole.
 """
 
 import secrets
@@ -18,6 +19,7 @@ import fsspec
 from fire_rl.fire.nearest import did_you_mean
 
 MARK = "config.json"
+SENDING = f"{MARK}.sending"  # the same file, as long as the copy is not complete
 PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
 PACKAGES |= dict.fromkeys(("abfs", "abfss", "az"), "adlfs")
 
@@ -43,20 +45,23 @@ def upload(folder: Path, url: str) -> int:
     if mark is None:
         raise ValueError(f"{folder} is not a run: it has no {MARK}")
     theirs = _sizes(system, target)
-    marked = MARK in theirs and system.cat_file(f"{target}/{MARK}") == mark.read_bytes()
-    if MARK in theirs and not marked:
-        for name in sorted(theirs, key=lambda name: name == MARK):  # the mark last: if this is cut off, it begins again
+    marks = [name for name in (MARK, SENDING) if name in theirs]
+    if not any(system.cat_file(f"{target}/{name}") == mark.read_bytes() for name in marks):
+        for name in sorted(theirs, key=lambda name: name in marks):  # marks last: if this is cut off, it begins again
             system.rm_file(f"{target}/{name}")
         theirs = {}
     missing = [name for name, path in ours.items() if theirs.get(name) != path.stat().st_size]
-    if marked and not missing:
+    if MARK in theirs and not missing:
         return 0
-    if marked:
+    _make_folder(system, target)
+    system.put_file(str(mark), f"{target}/{SENDING}")
+    if MARK in theirs:
         system.rm_file(f"{target}/{MARK}")
     for name in [*missing, MARK]:
         path = f"{target}/{name}"
         _make_folder(system, path.rpartition("/")[0])
         system.put_file(str(folder / name), path)
+    system.rm_file(f"{target}/{SENDING}")
     return len(missing) + 1
 
 

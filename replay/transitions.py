@@ -164,7 +164,7 @@ def _free_in_control_groups(own_groups: Path = Path("/proc/self/cgroup"), groups
         lines = [line.split(":", 2) for line in own_groups.read_text().splitlines()]
     except OSError:
         return
-    for _, controllers, path in lines:
+    for _, controllers, path in (line for line in lines if len(line) == 3):
         if controllers not in MEMORY_GROUPS:
             continue
         root, most, now, prefix = MEMORY_GROUPS[controllers]

@@ -1,5 +1,7 @@
 """bfloat16 is used only for products in the losses of updates. All that is kept, decided or measured is float32."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -97,3 +99,16 @@ def test_a_run_on_a_cpu_warns_of_a_precision_that_does_nothing_or_harms(monkeypa
     for supported in (True, False):
         monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda supported=supported: supported)
         assert bool(notes_on_precision("bfloat16", torch.device("cpu"))) is not supported
+
+
+@pytest.mark.parametrize("newer", ["cuda.matmul", "cudnn.conv", "cudnn"])
+def test_precision_can_be_chosen_in_a_program_that_uses_torch_s_newer_names(newer: str) -> None:
+    program = f"""
+import torch
+from fire_rl.agents.captured import products_in
+torch.backends.{newer}.fp32_precision = "tf32"
+with products_in("float32"):
+    assert torch.backends.{newer}.fp32_precision != "tf32" or "{newer}" == "cudnn"
+assert torch.backends.{newer}.fp32_precision == "tf32"
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

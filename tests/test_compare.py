@@ -80,19 +80,15 @@ def test_other_settings_are_refused_in_the_same_folder(compared: Path):
         body([*TINY, "--branch-at", "0.25", "--seeds", "0", "--dir", str(compared)])
 
 
-def test_without_a_plan_the_settings_of_the_runs_count(compared: Path, tmp_path: Path):
+def test_the_plan_can_be_written_without_its_runs(compared: Path, tmp_path: Path):
     folder, words = tmp_path / "c", [*TINY, "--seeds", "1", "--write-plan", "--dir", str(tmp_path / "c")]
     shutil.copytree(compared, folder, ignore=shutil.ignore_patterns("comparison.json"))
-    (folder / "another").mkdir()
-    (folder / "another" / "config.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"holds runs with --hidden-width 8, but 9 is given.*another --dir"):
-        body([*words, "--hidden-width", "9"])
-    with pytest.raises(ValueError, match=r"holds .* with the branch point 400 .* but this --branch-at is at step 200"):
-        body([*words, "--branch-at", "0.25"])
-    assert not (folder / "comparison.json").exists()
-    assert body(words) == 0
+    for _ in range(2):
+        assert body(words) == 0
     assert json.loads((folder / "comparison.json").read_text())["seeds"] == [1]
     assert not list(folder.glob("*-seed1")), "only the plan was written"
+    with pytest.raises(ValueError, match=r"holds runs with --hidden-width 8, but 9 is given.*another --dir"):
+        body([*words, "--hidden-width", "9"])
 
 
 def test_a_second_value_makes_an_axis_and_the_runs_keep_their_names(compared: Path, capsys: pytest.CaptureFixture[str]):
@@ -156,7 +152,7 @@ def test_a_report_can_be_made_of_any_runs(compared: Path, tmp_path: Path, capsys
         (["--env", "CartPole-v1", "--batch-size", "8", "0"], "--batch-size 0 given"),
         (
             ["--env", "CartPole-v1", "--batch-size", *map(str, range(8, 17)), "--n-steps", *map(str, range(1, 9))],
-            "--batch-size and --n-steps given with 72 combinations of values, .*; a report can have 64",
+            "--batch-size and --n-steps given with 72 combinations of values; a report can have 64",
         ),
         (["--env", "CartPole-v1", "--figure-width", "wide"], "--figure-width 'wide' given; allowed is one of single"),
         (["--report-only", "/" + "n" * 300], "File name too long"),

@@ -90,7 +90,9 @@ def test_an_environment_that_fails_when_it_is_made_says_where(module, tmp_path, 
         ({"step": "return np.zeros(3, dtype=np.float32), 0.0, False, False, {}"},
          "its step() returns an observation of shape (3,), and its observation_space has shape (2,)"),
         ({"step": "return np.zeros(2, dtype=np.float32), np.zeros(1), False, False, {}"},
-         "cannot be used: its step() returns a reward of shape (1,); allowed is one number"),
+         "cannot be used: its step() returns the reward array([0.]); allowed is one number"),
+        ({"step": "return np.zeros(2, dtype=np.float32), None, False, False, {}"},
+         "cannot be used: its step() returns the reward None; allowed is one number"),
         ({"step": "return np.zeros(2, dtype=np.float32), 0.0, False, False, {'final_obs': 1}"},
          "cannot be used: the info of its step() has an entry 'final_obs', which Gymnasium's vectors use"),
         ({"reset": "return np.zeros(2, dtype=np.float32), {'final_info': {}}"},
@@ -107,6 +109,21 @@ def test_gymnasiums_errors_are_reported_in_one_line_too(module, parts, complaint
     (said,) = complaints(module(**parts))
     assert complaint in said
     assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"init": "self.action_space = gym.spaces.Discrete(9)",
+         "reset": "return np.zeros(2, dtype=np.float32), {'action_mask': np.eye(9, dtype=np.int8)[4]}",
+         "step": "assert action == 4; " + STEPS},
+        {"init": "self.action_space = gym.spaces.Discrete(2); self.action_space.owner = (none for none in ())",
+         "step": "raise ValueError('not in the trial')"},
+    ],
+)  # fmt: skip
+def test_the_trial_step_is_a_legal_one_or_none(module, parts):
+    name = module(**parts)
+    envs.make(f"{name}:Failing{name}-v0")
 
 
 def test_an_environment_that_works_is_made_and_its_trial_leaves_no_trace(module, capfd):

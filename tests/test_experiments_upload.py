@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Event, Timer
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 
 from fire_rl.commands import compare
 from fire_rl.commands.compare_options import Options
-from fire_rl.remote.upload import Uploads, check, upload
+from fire_rl.remote.upload import SENDING, Uploads, check, upload
 
 FILES = {
     "config.json": "{}",
@@ -76,13 +76,43 @@ def test_another_run_of_the_same_name_is_sent_whole(run: Path, url: str):
     assert len(there(url)) == 3, "nothing of the other run is left"
 
 
+def test_a_copy_of_another_run_that_was_cut_off_is_not_completed(run: Path, url: str, monkeypatch: pytest.MonkeyPatch):
+    system, _ = fsspec.core.url_to_fs(url)
+    put = type(system).put_file
+
+    def broken(self: Any, source: str, target: str, **more: Any) -> None:
+        if target.endswith("/config.json"):
+            raise OSError("the line is down")
+        put(self, source, target, **more)
+
+    with monkeypatch.context() as cut:
+        cut.setattr(type(system), "put_file", broken)
+        with pytest.raises(OSError, match="line is down"):
+            upload(run, url)
+    assert f"{run.name}/config.json" not in there(url)
+    assert upload(run, url) == 1, "the same run: only the mark was missing"
+    with monkeypatch.context() as cut:
+        cut.setattr(type(system), "put_file", broken)
+        (run / "config.json").write_text("[]")
+        with pytest.raises(OSError, match="line is down"):
+            upload(run, url)
+    (run / "config.json").write_text("()")
+    (run / "metrics.jsonl").write_text("LINE\n" * 9)
+    assert upload(run, url) == 3, "another run: files of equal size are sent too"
+    assert there(url)[f"{run.name}/metrics.jsonl"] == "LINE\n" * 9
+
+
 def test_a_run_cut_off_on_its_way_has_no_config(run: Path, url: str, monkeypatch: pytest.MonkeyPatch):
     upload(run, url)
     (run / "metrics.jsonl").write_text("longer now\n" * 20)
     system, _ = fsspec.core.url_to_fs(url)
 
-    def fail(*arguments: object) -> None:
-        raise OSError("the line is\ndown")
+    put = type(system).put_file
+
+    def fail(self: Any, source: str, target: str, **more: Any) -> None:
+        if not target.endswith(SENDING):
+            raise OSError("the line is\ndown")
+        put(self, source, target, **more)
 
     warnings: list[str] = []
     uploads = Uploads(url, warnings.append)
@@ -122,7 +152,13 @@ def test_a_stop_sends_no_run_that_waits(run: Path, url: str, monkeypatch: pytest
     for folder in (run, *waiting):
         uploads.add(folder)
     assert begun.wait(60)
-    Timer(0.2, goes_on.set).start()  # after `cancel` has begun to wait for the upload in progress
+    abandon = uploads.abandon
+
+    def abandon_then_go_on() -> None:  # `cancel` waits for the upload in progress after that
+        abandon()
+        goes_on.set()
+
+    monkeypatch.setattr(uploads, "abandon", abandon_then_go_on)
     assert uploads.cancel() == waiting
     assert names == [run.name]
 

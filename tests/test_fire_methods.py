@@ -9,7 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from fire_rl import fire
-from fire_rl.fire import Companion, Fire, Injection, MethodNetwork, Network, NoMethod, Reset, ResetHead, ShrinkPerturb
+from fire_rl.fire import (
+    Companion,
+    Fire,
+    Injection,
+    MethodNetwork,
+    Network,
+    Never,
+    NoMethod,
+    PlasticityManager,
+    Position,
+    Reset,
+    ResetHead,
+    ShrinkPerturb,
+)
 from tests.fixtures.small_q_network import values
 
 DQN_FIRE = Fire(scope="encoder", outside="reset", optimizer="keep")
@@ -166,6 +179,35 @@ def test_an_optimizer_that_is_shared_keeps_the_state_of_other_networks():
     states = network.optimizer.state
     assert not any(value.any() for own in network.module.parameters() for value in states[own].values())
     assert all(value.any() for own in other.parameters() for value in states[own].values())
+
+
+class Shifts(fire.Method):
+    """Changes one bias, and no matrix."""
+
+    def act(self, network: Any) -> None:
+        with torch.no_grad():
+            network.module["encoder"][1].bias.add_(1.0)
+
+
+@pytest.mark.parametrize(
+    ("method", "changed"), [(Shifts(), True), (Fire(), True), (ShrinkPerturb(keep=1.0), False), (NoMethod(), False)]
+)
+def test_an_event_says_whether_it_changed_a_parameter(method, changed):
+    manager = PlasticityManager([make_network()], method, Never())
+    assert manager.act(Position(0, 0)).changed_weights is changed
+
+
+def test_a_companion_that_shares_an_optimizer_resets_its_own_state_only():
+    network = make_network()
+    companion = network.companions[0]
+    network.optimizer.add_param_group({"params": list(companion.parameters)})
+    companion.parameters[0].square().backward()
+    network.optimizer.step()
+    shared = replace(network, companions=(replace(companion, optimizer=network.optimizer),))
+    Fire(optimizer="keep").act(shared)
+    states = network.optimizer.state
+    assert not any(value.any() for value in states[companion.parameters[0]].values())
+    assert all(value.any() for own in network.module.parameters() for value in states[own].values())
 
 
 @pytest.mark.parametrize("method", [Fire(), ResetHead(), Injection(companions="renew")])

@@ -1,5 +1,6 @@
 """`slim.py` frees the space of finished runs, and leaves what a sweep still needs."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -52,6 +53,10 @@ def test_a_trunk_is_left_until_all_its_planned_branches_have_a_result(tmp_path: 
     assert why_left(tmp_path / "MinAtar_Breakout-v1-trunk-seed1") is None
     write_run(branch, method="fire", reached=7_000, branch_from=f"{trunk}@5000")
     assert why_left(trunk) == f"its planned branch {branch.name} has no result yet"
+    plan = json.loads((tmp_path / "comparison.json").read_text())
+    plan["fixed"]["replay_ratio"] = 1  # a second value, whose runs have not begun, has a trunk of its own
+    (tmp_path / "comparison.json").write_text(json.dumps(plan | {"axes": {"replay_ratio": ["1", "4"]}}))
+    assert why_left(tmp_path / "MinAtar_Breakout-v1-trunk-seed1") is None
     shutil.rmtree(trunk)
     write_run(trunk, steps=5_000, diverged=4_000)
     assert why_left(trunk) is None, "nothing can branch from it"

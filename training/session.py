@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 
 from fire_rl.agents.captured import products_in
+from fire_rl.place import recorded, typed
 
 from .beginning import (
     STARTING,
@@ -33,7 +34,7 @@ from .durable import Damaged
 from .ending import command, divergence_line, interrupted_line, result_of, say_records, say_where_things_are
 from .files import FolderLock, claimed, read_json
 from .folder import is_run, refuse_links
-from .learners import build, read_config
+from .learners import build, command_name, read_config
 from .made_with import made_with
 from .memory import keep_large_blocks, only_new_objects_collected
 from .policy import split_run
@@ -47,7 +48,7 @@ from .threads import choose_threads
 from .tracking.board import write_hparams
 from .tracking.names import require_packages
 from .tracking.tracking import Tracking, about_run, hparams_of
-from .unresolved import command_again
+from .unresolved import words_again
 
 
 def run(request: Request) -> int:
@@ -60,7 +61,8 @@ def carry_out(request: Request, on_evaluation: Callable[[int, float], object] | 
     """Carry out a request and return the run's result.
 
     `on_evaluation` is called with step and value of each scheduled evaluation. A true value that it returns stops the
-    run.
+    run. While a run lasts, torch's precision on a GPU is that of the run for the whole process, so two runs in threads
+    of one process must not overlap.
     """
     keep_large_blocks()
     if request.trust is not None and request.resume is None and request.branch_from is None:
@@ -87,11 +89,11 @@ def start(request: Request, watch: Callable[[int, float], object]) -> Result:
                 if request.branch_from is not None:
                     refuse_changed_sources(split_run(request.branch_from)[0], config, evaluated=True)
                 driver, step = Driver(folder, config, work, made), None
-                again = command_again(config, request.branch_from, request.given, request.trust)
-                notes.append(f"repeat it with  {again}")
+                words = words_again(config, request.branch_from, request.given, request.trust)
+                notes.append(f"repeat it with  {typed(command_name(config), *words)}")
                 tracking.require_ready()
                 try:
-                    notes += begin(request, config, folder, made, again)
+                    notes += begin(request, config, folder, made, recorded(command_name(config), *words))
                     if request.branch_from is not None:
                         step = steps_of(folder)[-1]
                         notes += restore(folder, step, driver)

@@ -5,10 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fire_rl.place import recorded
-
 from .config import Config
-from .learners import LEARNERS, command_name, name_of
+from .learners import LEARNERS, name_of
 from .settings import flag, names_with
 
 LAST = ("seed",)  # a command always gives it, as its last flag
@@ -60,12 +58,12 @@ def _words(values: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def command_again(
+def words_again(
     config: Config, branch: str | None = None, given: Mapping[str, Any] | None = None, trust: Path | None = None
-) -> str:
-    """Return the command line that repeats a run; that of a branch needs its trunk, where the branch begins."""
+) -> list[str]:
+    """Return the words of the command that repeats a run; that of a branch needs its trunk, where it begins."""
     words = shortest_words(config) if branch is None else ["--branch-from", branch]
     if branch is not None:
         words += _words({**(given or {}), "threads": config.run.threads})
         words += [] if trust is None else ["--trust", str(trust)]
-    return recorded(command_name(config), *words)
+    return words

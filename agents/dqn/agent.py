@@ -16,7 +16,7 @@ from fire_rl.fire import PlasticityManager
 from fire_rl.fire.probe import Inputs, plain_run
 from fire_rl.replay import Batch, Drawn
 
-from ..captured import Captured, FromHost, to_gather
+from ..captured import Captured, FromHost, products_in, to_gather
 from ..compiled import Compiled
 from ..learning import SavedAgent, TrainedNetwork
 from ..optimizers import adam
@@ -97,7 +97,8 @@ class DQN(SavedAgent):
     def action_values(self, observations: np.ndarray) -> np.ndarray:
         """Return the values of all actions, (batch, actions)."""
         given = torch.as_tensor(observations, device=self.device)
-        return np.asarray(self.network(given).cpu().numpy())
+        with products_in("float32"):
+            return np.asarray(self.network(given).cpu().numpy())
 
     @torch.no_grad()
     def best_actions(self, observations: Tensor) -> Tensor:

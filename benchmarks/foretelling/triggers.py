@@ -177,7 +177,7 @@ def refuse_shared_seeds(options: Options, records: Sequence[Record]) -> None:
 
 
 def regular(options: Options) -> list[str]:
-    """Return the method with regular events, once for each period; ValueError: a period is not a number of updates."""
+    """Return the method with regular events, once for each period; raise ValueError for a period below 1."""
     if min(options.periods, default=1) < 1:
         raise ValueError(f"--periods {min(options.periods)} given; allowed are numbers of updates, at least 1")
     return [f"{options.method}@every={period}" for period in dict.fromkeys(options.periods)]

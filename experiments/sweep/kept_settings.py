@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,8 +12,7 @@ from fire_rl.training.settings import flag, names_with
 
 from ..kept import KEPT, KeptPlan, read_kept, value_text
 from .axes import usual_settings
-from .begun import Begun, begun_in
-from .grid import TIMING, TRUNK, Grid, Job, asked_for
+from .grid import TIMING, Grid, asked_for
 
 
 def settled(grid: Grid) -> KeptPlan:
@@ -38,33 +36,22 @@ def _as_read_back(values: dict[str, Any]) -> dict[str, Any]:
     return dict(json.loads(json.dumps(values)))
 
 
-def check_kept(grid: Grid, jobs: Sequence[Job] = ()) -> None:
-    """Raise ValueError if the folder holds runs with other settings, which could not be compared with the grid's.
-
-    The settings are those of comparison.json or, if the folder has none, those of the runs that have begun in it.
-    """
+def check_kept(grid: Grid) -> None:
+    """Raise ValueError if the folder holds runs with other settings, which could not be compared with the grid's."""
     if (grid.folder / "logs").is_symlink():
         raise ValueError(f"{grid.folder / 'logs'} is a symbolic link; a comparison's files must be in its own folder")
     if os.path.lexists(grid.folder / "logs") and not (grid.folder / "logs").is_dir():
         raise ValueError(f"{grid.folder / 'logs'} is not a folder; a comparison keeps the output of its runs there")
-    before, ours = read_kept(grid.folder), settled(grid)
-    free = {*ours.axes, *ours.following}
+    before = read_kept(grid.folder)
     if before is None:
-        for begun in begun_in(grid.folder):
-            _refuse_other_branch_point(grid, begun, jobs)
-            known = {name: ours.fixed[name] for name in begun.settings if name in ours.fixed}
-            _refuse_others(grid, begun.settings, known, free)
         return
+    ours = settled(grid)
+    free = {*before.axes, *before.following, *ours.axes, *ours.following}
     # Runs made by an older version, which lacked some settings, have the default values of these.
     kept = _as_read_back(usual_settings(grid.agent).by_name())
     kept = {name: kept.get(name) for name in ours.fixed} | before.fixed
-    _refuse_others(grid, kept, ours.fixed, free | {*before.axes, *before.following})
-
-
-def _refuse_others(grid: Grid, kept: Mapping[str, Any], ours: Mapping[str, Any], free: set[str]) -> None:
-    """Raise ValueError for the first setting that has another value in `kept`; those in `free` may differ."""
-    for name in [*ours, *kept]:
-        then, now = kept.get(name), ours.get(name)
+    for name in [*ours.fixed, *kept]:
+        then, now = kept.get(name), ours.fixed.get(name)
         if name not in free and then != now:
             may_be_one = name not in ("agent", "branch_at", "threads") and not isinstance(now, list)
             had, given = value_text(then), value_text(now)
@@ -73,15 +60,6 @@ def _refuse_others(grid: Grid, kept: Mapping[str, Any], ours: Mapping[str, Any],
                 f"{grid.folder} holds runs with {flag(name)} {had}, but {given} is given; give {had}, or another "
                 f"--dir{several}"
             )
-
-
-def _refuse_other_branch_point(grid: Grid, begun: Begun, jobs: Sequence[Job]) -> None:
-    now = {job.start for job in jobs if job.env == begun.env and job.method != TRUNK}
-    if now and begun.branch_point not in now:
-        raise ValueError(
-            f"{grid.folder} holds {begun.name} with the branch point {begun.branch_point:,} (0: none), but this "
-            f"--branch-at is at step {min(now):,}; give the earlier --branch-at, or another --dir"
-        )
 
 
 def keep(grid: Grid) -> None:
