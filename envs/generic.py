@@ -97,8 +97,7 @@ class SpreadSeeds(VectorWrapper):
     ) -> tuple[Any, dict[str, Any]]:
         """Begin an episode in every environment, or in those of the option `reset_mask`."""
         seeds = seeds_for_each(self._pending if seed is None else seed, self.num_envs)
-        if not (self._begun or members_to_reset(options, self.num_envs).all()):
-            raise gym.error.ResetNeeded("call reset() for all environments before reset() for some of them")
+        members_to_reset(options, self.num_envs, self._begun)  # raises an error for a wrong mask; Gymnasium applies it
         self._pending, self._begun = None, True
         return self.env.reset(seed=seeds, options=options)  # type: ignore[arg-type]
 

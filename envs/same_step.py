@@ -3,18 +3,24 @@
 from collections.abc import Mapping
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
 
-def members_to_reset(options: Mapping[str, Any] | None, count: int) -> NDArray[np.bool_]:
-    """Return which of `count` members a reset is for: those of Gymnasium's option `reset_mask`, without it all."""
+def members_to_reset(options: Mapping[str, Any] | None, count: int, begun: bool) -> NDArray[np.bool_]:
+    """Return which of `count` members a reset is for: those of Gymnasium's option `reset_mask`, without it all.
+
+    Raise ResetNeeded if no episode has begun and the reset is not for all.
+    """
     if not options or "reset_mask" not in options:
         return np.ones(count, dtype=np.bool_)
     mask = np.asarray(options["reset_mask"])
     if mask.shape != (count,) or mask.dtype != np.bool_ or not mask.any():
         given = f"reset_mask has shape {mask.shape} and type {mask.dtype}"
         raise ValueError(f"{given}; allowed are {count} truth values, one or more of them True")
+    if not (begun or mask.all()):
+        raise gym.error.ResetNeeded("call reset() for all environments before reset() for some of them")
     return mask
 
 

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from fire_rl.training.beginning import folder_name
 from fire_rl.training.files import read_json
 
+TRUNK = "trunk"  # in a trunk's name, in place of a method, and among its tags
 KEPT = "comparison.json"
 MOST_RUNS = 10_000  # in a comparison
 MOST_PLACES = 1_000  # combinations of the values of a comparison's axes
@@ -36,12 +37,16 @@ class KeptPlan(Struct, frozen=True):
         return {name: value_text(self.fixed[name]) for name in self.axes if name in self.fixed}
 
     @property
-    def places(self) -> tuple[str, ...]:
-        """The part of a run's name that tells its place on the axes, for every combination of their values."""
+    def combinations(self) -> tuple[dict[str, str], ...]:
+        """Every combination of the axes' values; one without values if there are no axes."""
         if math.prod(map(len, self.axes.values())) > MOST_PLACES:
             raise ValueError(f"{KEPT} has axes with more than {MOST_PLACES:,} combinations of values")
-        combined = product(*self.axes.values())
-        return tuple(place_text(dict(zip(self.axes, values, strict=True)), self.home) for values in combined)
+        return tuple(dict(zip(self.axes, values, strict=True)) for values in product(*self.axes.values()))
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The part of a run's name that tells its place on the axes, for every combination of their values."""
+        return tuple(place_text(values, self.home) for values in self.combinations)
 
 
 def value_text(value: Any) -> str:

@@ -1,14 +1,12 @@
 """Finds a planned branch that still has to begin from a trunk, or to finish."""
 
-from itertools import product
 from pathlib import Path
 
 from fire_rl.training.folder import is_run
 from fire_rl.training.learners import read_config
 from fire_rl.training.slim import is_over
 
-from .kept import place_text, read_kept, run_name
-from .sweep.grid import TRUNK
+from .kept import TRUNK, place_text, read_kept, run_name
 
 
 def waiting_branch(trunk: Path) -> str | None:
@@ -18,8 +16,7 @@ def waiting_branch(trunk: Path) -> str | None:
         return None
     config = read_config(trunk)
     env, seed, later = config.run.env, config.run.seed, config.names_with("later")
-    _ = plan.places  # raises ValueError if they are too many
-    places = [dict(zip(plan.axes, values, strict=True)) for values in product(*plan.axes.values())]
+    places = plan.combinations
     for place in places:
         # Values that take effect after the branch point share the trunk of the first of them, unless it has its own.
         alike = (one for one in places if all(one[name] == place[name] for name in place if name not in later))

@@ -9,7 +9,7 @@ from benchmarks.differences import differences
 from fire_rl.commands.compare import default_name, make_grid, parse_seeds
 from fire_rl.commands.compare_options import read_options
 from fire_rl.commands.train import train_dqn
-from fire_rl.experiments.sweep.grid import TRUNK
+from fire_rl.experiments.kept import TRUNK
 from fire_rl.experiments.sweep.tracked import require_tracker
 from tests.fixtures.calling import quietly
 from tests.fixtures.planned import CARTPOLE, jobs_of

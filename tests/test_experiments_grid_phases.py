@@ -6,7 +6,8 @@ import pytest
 
 from fire_rl.commands.compare import make_grid
 from fire_rl.commands.compare_options import read_options
-from fire_rl.experiments.sweep.grid import TRUNK, Job
+from fire_rl.experiments.kept import TRUNK
+from fire_rl.experiments.sweep.grid import Job
 from fire_rl.experiments.sweep.plan import plan
 from fire_rl.training.beginning import Request, branched
 from fire_rl.training.command_line import read_command_line

@@ -7,8 +7,9 @@ from typing import Any, cast
 import pytest
 import torch
 
+from fire_rl.experiments.kept import TRUNK
 from fire_rl.experiments.sweep.estimate import PROCESS, Disk, disk_of, memory_of_a_run, say_plan
-from fire_rl.experiments.sweep.grid import TRUNK, Job
+from fire_rl.experiments.sweep.grid import Job
 from fire_rl.replay import FrameReplay, TransitionReplay
 from fire_rl.training.reinforcement import Reinforcement
 from fire_rl.training.reinforcement_settings import RunSettings

@@ -41,9 +41,7 @@ class HumanoidVectorEnv(VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
     ) -> tuple[Array, dict[str, Any]]:
         """Begin an episode in every environment, or in those of the option `reset_mask`; a single seed gives each its
         own, a list has one for each."""
-        seeds, chosen = seeds_for_each(seed, self.num_envs), members_to_reset(options, self.num_envs)
-        if not (self._begun or chosen.all()):
-            raise gym.error.ResetNeeded("call reset() for all environments before reset() for some of them")
+        seeds, chosen = seeds_for_each(seed, self.num_envs), members_to_reset(options, self.num_envs, self._begun)
         for row in np.flatnonzero(chosen).tolist():
             if (one := seeds[row]) is not None:
                 self.simulation.generators[row] = new_generator(one)

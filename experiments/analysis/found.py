@@ -11,11 +11,10 @@ from fire_rl.training.folder import runs_below
 from fire_rl.training.learners import read_config
 
 from ..failure import read_failure
-from ..kept import KEPT, KeptPlan, read_kept, run_name
+from ..kept import KEPT, TRUNK, KeptPlan, read_kept, run_name
 from .records import Run, read_run
 
 MOST = 100_000  # planned runs
-TRUNK = "trunk"  # in a trunk's name, in place of a method, and among its tags
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from fire_rl.training.divergence import OF_THE_ENVIRONMENT
 from fire_rl.training.tracking.names import is_own
 
 from ..failure import log_path
+from ..kept import TRUNK
 from .conduct import Sweep
-from .grid import TRUNK, Job
+from .grid import Job
 
 OWN_CODE = {"--env", "--reinit", "--regularize"}  # flags that --resume repeats if they name the user's own code
 

@@ -17,7 +17,8 @@ from fire_rl.training.memory import keep_large_blocks
 from fire_rl.training.settings import flag
 from fire_rl.training.work import Rates, Weight
 
-from .grid import TRUNK, Grid, Job, asked_for, kind_of
+from ..kept import TRUNK
+from .grid import Grid, Job, asked_for, kind_of
 
 PROCESS = 1e9  # bytes of memory that a run's process needs besides its replay and data
 

@@ -19,7 +19,7 @@ from fire_rl.training.settings import DriverSettings, flag, names_with
 from ..kept import value_text
 from .axes import Axis, Flags, usual_settings, values_at, without_schedule
 
-TRUNK, BRANCH = "trunk", "branch"
+BRANCH = "branch"
 GIVEN_BY_THE_GRID = ("seed", "threads", "run_dir", "resume", "branch_from", "env", "reinit")
 
 TIMING = tuple(map(flag, names_with(DriverSettings, "timing")))

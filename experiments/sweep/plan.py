@@ -20,14 +20,13 @@ from fire_rl.training.learners import LEARNERS
 from fire_rl.training.settings import flag, names_with
 from fire_rl.training.trust import code_named
 
-from ..kept import MOST_RUNS, place_text, run_name
+from ..kept import MOST_RUNS, TRUNK, place_text, run_name
 from .axes import SCHEDULES, Flags, schedule_of
 from .grid import (
     BRANCH,
     GIVEN_BY_THE_GRID,
     KEEP_REPLAY,
     TIMING,
-    TRUNK,
     Grid,
     Job,
     asked_for,
