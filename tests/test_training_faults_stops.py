@@ -15,6 +15,7 @@ import pytest
 from benchmarks.differences import differences
 from fire_rl.training.checkpoint import folder_of, steps_of
 from fire_rl.training.files import read_json
+from fire_rl.training.history import History
 from fire_rl.training.lines import read_lines
 from fire_rl.training.reinforcement import Reinforcement
 from tests.fixtures import faulty_runs
@@ -33,6 +34,24 @@ def test_a_picture_that_cannot_be_drawn_does_not_end_a_run(copy: Path, monkeypat
     monkeypatch.setattr(f"fire_rl.training.reporter.{name}", full)
     said = train("--resume", str(copy), "--steps", "420")
     assert "No space left on device); going on" in said
+
+
+def test_slow_pictures_are_drawn_rarely_and_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    drawn: list[tuple[str, int]] = []
+
+    def slowly(name: str) -> Callable[..., None]:
+        def draw(history: History, *_: Any) -> None:
+            drawn.append((name, history.count))
+            time.sleep(0.5)  # a twentieth of 10 seconds, longer than the run
+
+        return draw
+
+    for name in ("draw_curve", "draw_measures"):
+        monkeypatch.setattr(f"fire_rl.training.reporter.{name}", slowly(name))
+    train(*TINY, "--run-dir", str(tmp_path / "run"))
+    lines = len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+    assert [name for name, _ in drawn] == ["draw_curve", "draw_measures"] * 2
+    assert drawn[2:] == [("draw_curve", lines), ("draw_measures", lines)]
 
 
 def test_a_full_disk_ends_a_run_in_one_line_and_it_can_be_resumed(

@@ -87,6 +87,7 @@ class Driver:
                 raise NotSaved(f"{name}: {error.strerror}") from error
             except Diverged as error:
                 self.reporter.write("diverged", {"quantity": error.quantity, "value": error.value})
+                self.reporter.draw_all(now=True)
                 raise
             finally:
                 self.reporter.attempt("end of TensorBoard's events", self.reporter.log.close)
@@ -134,7 +135,7 @@ class Driver:
         due = last or requested or stopping or (now.progress and self._passed(settings.checkpoint_every))
         if due and self.saved_at != now.progress:
             self.save()
-            self.reporter.draw_all()
+            self.reporter.draw_all(now=stopping)
         if stopping and not last:
             raise Stopped
         if last or (now.progress and self._passed(settings.log_every)):
@@ -154,7 +155,7 @@ class Driver:
         except BrokenOff as evaluation:
             self._owe(str(evaluation))
         if last:
-            self.reporter.draw_all()
+            self.reporter.draw_all(now=True)
         progress.handle(now)
 
     def _passed(self, every: int) -> bool:
@@ -176,6 +177,7 @@ class Driver:
             self.progress.handle(self.position)
             self.progress.owes = occasion
             self.save()
+        self.reporter.draw_all(now=True)
         raise Stopped
 
     def _catch_up(self, occasion: str) -> None:

@@ -4,6 +4,7 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,17 @@ from .tracking.tracking import Tracking
 from .work import Work
 
 
+SHARE_OF_PICTURES = 0.05  # of the running time that drawing one picture may take
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A picture's last drawing: the number of lines that it shows, and the time before which it is not drawn again."""
+
+    lines: int
+    rests_until: float
+
+
 class Reporter:
     """Writes, prints and draws for the driver and for its work; it never decides what is due."""
 
@@ -35,6 +47,8 @@ class Reporter:
         self._logged = (time.perf_counter(), Position(progress.updates, work.steps))
         self._update_rate = 0.0  # updates per second between the last two lines of training metrics
         self._slowdown = Slowdown()
+        self._drawn: dict[str, _Drawn] = {}
+        self._to_send: dict[str, None] = {}  # names of pictures, in the order in which they were drawn
         self.bar = RunBar(
             total=config.run.steps, initial=work.steps, unit="step", unit_scale=True, dynamic_ncols=True,
             mininterval=0.5 if sys.stderr.isatty() else 30, smoothing=0.05, desc=self.title,
@@ -93,20 +107,32 @@ class Reporter:
 
     # Pictures
 
-    def draw_curve(self) -> None:
+    def draw_curve(self, now: bool = False) -> None:
         """Draw the learning curve."""
-        self._draw(draw_curve, "curve.png")
+        self._draw("curve.png", draw_curve, now)
 
-    def draw_all(self) -> None:
-        """Draw the pictures that take too long to draw at every evaluation, and give all pictures to the trackers."""
-        if (self.folder / "curve.png").exists():
-            self.log.picture(self.folder / "curve.png", self.work.steps)
-        self._draw(draw_measures, "measures.png")
+    def draw_all(self, now: bool = False) -> None:
+        """Draw all pictures, and give those that were drawn since the last call to the trackers."""
+        self.draw_curve(now)
+        self._draw("measures.png", draw_measures, now)
         if self.log.history.phases.points():
-            self._draw(partial(draw_phases, starts=self.settings.phase_starts), "phases.png")
+            self._draw("phases.png", partial(draw_phases, starts=self.settings.phase_starts), now)
+        for path in (self.folder / name for name in self._to_send):
+            if path.exists():
+                self.log.picture(path, self.work.steps)
+        self._to_send.clear()
 
-    def _draw(self, draw: Callable[[History, Path, str], Path | None], name: str) -> None:
+    def _draw(self, name: str, draw: Callable[[History, Path, str], Path | None], now: bool) -> None:
+        """Draw a picture if there is anything new, unless drawing would take more than a small share of the time.
+
+        `now` draws it in any case: at the end of a run, or when it stops.
+        """
+        began, lines = time.perf_counter(), self.log.history.count
+        last = self._drawn.get(name)
+        if last is not None and (last.lines == lines or not (now or began >= last.rests_until)):
+            return
         self.attempt(name, lambda: draw(self.log.history, self.folder, self.title))
-        if name != "curve.png" and (self.folder / name).exists():
-            self.log.picture(self.folder / name, self.work.steps)
         gc.collect()  # a picture leaves thousands of objects in reference cycles, which would stay in memory
+        ended = time.perf_counter()
+        self._drawn[name] = _Drawn(lines, ended + (ended - began) / SHARE_OF_PICTURES)
+        self._to_send[name] = None
