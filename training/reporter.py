@@ -23,7 +23,6 @@ from .threads import Slowdown
 from .tracking.tracking import Tracking
 from .work import Work
 
-
 SHARE_OF_PICTURES = 0.05  # of the running time that drawing one picture may take
 
 
