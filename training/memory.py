@@ -47,10 +47,10 @@ def only_new_objects_collected() -> Iterator[None]:
 
     If the process has frozen its objects itself, they stay frozen afterwards: Python can only unfreeze all of them.
     """
-    gc.collect()
     if gc.get_freeze_count():
         yield
         return
+    gc.collect()
     gc.freeze()
     try:
         yield
