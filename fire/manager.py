@@ -26,7 +26,7 @@ from .told import Told, refuse_idle_schedule
 from .trainability import Probed, trainability
 from .trial import Rehearsal, check, try_methods
 from .trigger import TRAINABILITY, Trigger, require_probes
-from .undisturbed import buffers_kept
+from .undisturbed import buffers_kept, without_autocast
 from .units import hidden_layers
 
 Losses: TypeAlias = Mapping[str, Loss]
@@ -229,11 +229,20 @@ class PlasticityManager:
                 watch.forget()
 
     def penalty(self, network_name: str) -> Tensor | None:
-        """Return the term that the methods add to the network's loss; None if they add nothing."""
+        """Return the term that the methods add to the network's loss, computed without autocast; None for nothing."""
+        if self._told.attached and self.has_penalty:
+            raise ValueError("attach(manager) already adds the penalty at every step: remove the other call")
+        return self.sum_penalties(network_name)
+
+    def sum_penalties(self, network_name: str) -> Tensor | None:
+        """Do what `penalty` does, without its check; the hooks of `attach` call this."""
         self._told.hear("penalty", known_name(network_name, self.networks))
         total = None
         for method, networks in self._given:
-            term = method.penalty(networks[network_name]) if method.has_penalty else None
+            if not method.has_penalty:
+                continue
+            with without_autocast(networks[network_name].module):
+                term = method.penalty(networks[network_name])
             if term is not None:
                 total = term if total is None else total + term
         return total

@@ -15,15 +15,16 @@ def streams_kept(module: nn.Module) -> AbstractContextManager[None]:
 @contextmanager
 def undisturbed(module: nn.Module, *others: nn.Module | None) -> Iterator[None]:
     """Run the block with gradients and without mixed precision; then restore random generators and all buffers."""
-    kinds = {parameter.device.type for parameter in module.parameters()}
-    with (
-        buffers_kept(module, *others),
-        streams_kept(module),
-        torch.enable_grad(),
-        ExitStack() as precise,
-    ):
-        for kind in kinds:  # results must not depend on autocast around the call
-            precise.enter_context(torch.autocast(kind, enabled=False))
+    with buffers_kept(module, *others), streams_kept(module), torch.enable_grad(), without_autocast(module):
+        yield
+
+
+@contextmanager
+def without_autocast(module: nn.Module) -> Iterator[None]:
+    """Run the block without mixed precision, so that its results do not depend on autocast around the call."""
+    with ExitStack() as stack:
+        for kind in {parameter.device.type for parameter in module.parameters()}:
+            stack.enter_context(torch.autocast(kind, enabled=False))
         yield
 
 

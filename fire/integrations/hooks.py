@@ -59,7 +59,7 @@ def _add_penalty(
             "loss there, and do not attach the manager"
         )
     with torch.enable_grad():
-        penalty = manager.penalty(name)
+        penalty = manager.sum_penalties(name)
     if penalty is None or not penalty.requires_grad:
         return
     stepped = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
