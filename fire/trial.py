@@ -21,7 +21,8 @@ from .methods import Method
 from .network import Loss, MethodNetwork, Network
 from .record import restructures
 from .spelling import spell
-from .streams import Draws, global_streams, moved, noting, restore_streams, stream_of
+from .streams import Draws, moved, noting, stream_of
+from .undisturbed import global_streams, restore_streams
 from .units import hidden_layers
 
 # A Rehearsal returns copies of the networks at the start of the run, and their losses by name; equal at each call.
