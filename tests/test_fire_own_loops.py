@@ -33,6 +33,7 @@ from fire_rl.fire import (
     measure,
     parse_trigger,
     refresh_statistics_,
+    spell,
 )
 from fire_rl.fire.activity import dormancy_scores
 from fire_rl.fire.integrations.hooks import attach
@@ -349,4 +350,5 @@ def test_methods_that_judge_by_examples_are_noted_in_several_processes(monkeypat
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
     assert notes_on_processes([Fire(), ShrinkPerturb()]) == []
-    assert "redo judges" in notes_on_processes([Redo()])[0]
+    for method in (Redo(), Fire(repair="head"), Fire(scale=True)):
+        assert f"{spell(method)} depends on the examples or inputs" in notes_on_processes([method])[0]
