@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -138,6 +139,15 @@ class PlasticityManager:
             watch.close()
         self._watches = []
 
+    @contextmanager
+    def _without_hooks(self) -> Iterator[None]:
+        """Run the block without hooks on the networks, since parts of them may be copied, and add the hooks again."""
+        self.close()
+        try:
+            yield
+        finally:
+            self.watch()
+
     @property
     def structure(self) -> object:
         """An object that is replaced whenever an event or a loaded checkpoint changes the networks' structure."""
@@ -188,22 +198,20 @@ class PlasticityManager:
         refuse_computed_losses(losses or {})
         self._told.begin(position)
         self._told.require(position, tuple(self.networks), patience=1)
-        networks = ready_networks(self.method, self._given[0][1], losses or {}, self.inputs)
+        ready = ready_networks(self.method, self._given[0][1], losses or {}, self.inputs)
         structure = structures(self.networks)
-        self.close()  # the method may copy parts of a network, which must then have no hooks
-        reports = tuple(act_on(self.method, network) for network in networks)
+        with self._without_hooks():
+            reports = tuple(act_on(self.method, *each) for each in ready)
         self._told.versions = None  # the event has changed weights, which is not a missed gradient step
         now = structures(self.networks)
         changed = tuple(name for name in now if now[name] != structure[name])
         event = Event(position, spell(self.method), reports, sum(one.seconds for one in reports), changed, self.unit)
         self.events.append(event)
-        for network in networks:
+        for network in self.networks.values():
             parameters = network.module.named_parameters()
             self.references[network.name] = {name: parameter.detach().clone() for name, parameter in parameters}
         if changed:
             self._begin()  # memories of the old structure are useless; loading a checkpoint also starts from empty ones
-        else:
-            self.watch()
         return event
 
     def attached(self, yes: bool) -> None:
@@ -269,14 +277,9 @@ class PlasticityManager:
 
     def _trainability(self, probes: Probes) -> dict[str, float]:
         """Return the trainability of the networks in `probes`; copies of them must not have the methods' hooks."""
-        watching = bool(self._watches) and bool(probes)
-        if watching:
-            self.close()
         networks = self.networks
-        found = {f"{name}/trainability": trainability(networks[name].module, each) for name, each in probes.items()}
-        if watching:
-            self.watch()
-        return found
+        with self._without_hooks() if self._watches and probes else nullcontext():
+            return {f"{name}/trainability": trainability(networks[name].module, each) for name, each in probes.items()}
 
     def figures(self) -> dict[str, float]:
         """Return the numbers that the methods themselves report about their work so far, as `network/figure`."""
@@ -297,8 +300,8 @@ class PlasticityManager:
         Raise ValueError, and change nothing, if the state was not saved by a manager of this or an earlier version.
         """
         record = Record.from_state(state, lambda spelling: restructures(self._recorded(spelling)), self.unit)
-        self.close()
-        change_again(self.networks, record.changes, self._recorded)
+        with self._without_hooks():
+            change_again(self.networks, record.changes, self._recorded)
         self.events = record
         self._begin()
 

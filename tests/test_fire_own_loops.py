@@ -138,7 +138,7 @@ def test_a_module_without_a_tensor_as_output_is_no_unknown_trainability():
 def test_layers_that_are_never_seen_to_run_are_named():
     module, other = small(), small(1)
     manager = managed(module, Redo())
-    with pytest.raises(ValueError, match="redo: network 'q': none of its hidden layers was seen to run"):
+    with pytest.raises(ValueError, match="network 'q': redo: none of its hidden layers was seen to run"):
         manager.act(Position(0, 0), {"q": loss_of(other)})
     with pytest.warns(UserWarning, match="none of its hidden layers was seen to run"):
         manager.measure({"q": lambda: loss_of(other)() + 0 * sum(each.sum() for each in module.parameters())})
