@@ -56,8 +56,8 @@ def act_on(method: Method, network: MethodNetwork, seconds: float) -> NetworkRep
     method.restructure(network)
     given = method.act(network) or {}
     seconds += clock(probe) - started
-    # JSON takes Python's numbers, but not numpy's.
-    outcome = {key: value if isinstance(value, int) else float(value) for key, value in given.items()}
+    # JSON takes Python's numbers, but not numpy's, and records have no truth values.
+    outcome = {key: value if type(value) is int else float(value) for key, value in given.items()}
     kept = [matrix for matrix in method.inventory(network.module).matrices if matrix.name in before]
     values = {matrix.name: before[matrix.name].singular_values_now(matrix) for matrix in kept}
     rows = tuple(before[matrix.name].compare(matrix, values[matrix.name][1]) for matrix in kept)

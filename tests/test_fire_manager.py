@@ -130,6 +130,25 @@ def test_events_survive_strict_json():
     assert str(loaded) == str(event)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Telling(Method):
+    """A method with a long spelling that returns a truth value."""
+
+    names: str = ""
+
+    def act(self, network):
+        network.module[0].weight.mul_(2.0)
+        return {"done": True}
+
+
+def test_events_of_methods_with_truth_values_and_many_names_are_read_back():
+    event = PlasticityManager([make_network()], Telling(names="|".join(["encoder"] * 200)), Never()).act(Position(1, 1))
+    assert len(event.method) > 1_000
+    loaded = Event.from_json(json.loads(json.dumps(event.to_json())))
+    assert loaded.method == event.method
+    assert loaded.networks[0].outcome == {"done": 1.0}
+
+
 def test_a_diverged_network_can_be_reset_and_its_record_stored():
     network = make_network()
     with torch.no_grad():
