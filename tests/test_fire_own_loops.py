@@ -270,6 +270,22 @@ def test_layers_may_be_unfrozen_later(method):
     assert (penalty is not None) == penalised
 
 
+def test_a_layer_that_was_frozen_in_the_saved_run_begins_anew():
+    def manager_of(frozen: bool) -> PlasticityManager:
+        module = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
+        module[0].requires_grad_(not frozen)
+        manager = managed(module, ContinualBackprop(replacement_rate=1.0, maturity=0))
+        loss_of(module)().backward()
+        manager.after_step("q")
+        return manager
+
+    saved, manager = manager_of(frozen=True), manager_of(frozen=False)
+    with pytest.warns(UserWarning, match=r"the saved memory lacks 1\.utility, 1\.birth, 1\.owed: these begin anew"):
+        manager.load_tensors(saved.tensors())
+    prefix = "method.cbp:replacement_rate=1.0,maturity=0.q.memory"
+    assert torch.equal(manager.tensors()[f"{prefix}.3.utility"], saved.tensors()[f"{prefix}.3.utility"])
+
+
 @pytest.mark.parametrize("maximize", [False, True])
 def test_a_corrected_step_does_not_depend_on_its_sign(maximize):
     """Training on -loss with maximize=True is the same as on loss without it."""
