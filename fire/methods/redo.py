@@ -22,7 +22,7 @@ from ..network import MethodNetwork, Network
 from ..undisturbed import undisturbed
 from ..units import Weights, hidden_layers
 from .method import Method, option
-from .renewal import begin_norms_anew_, drawn, forget_moments_, optimizer_state, refuse_what_has_no_units
+from .unit_resets import drawn, optimizer_state, refuse_what_has_no_units, reset_norms_, zero_moments_
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class Redo(Method):
             weight.of(network.module)[units] = drawn(network, weight, units)
             for bias in biases:
                 bias.of(network.module)[units] = 0.0
-            begin_norms_anew_(network, layer, units)
+            reset_norms_(network, layer, units)
         for layer, units in dormant:
             for weight in layer.outgoing:
                 weight.of(network.module)[units] = 0.0 if self.outgoing == "zero" else drawn(network, weight, units)
@@ -74,7 +74,7 @@ class Redo(Method):
 
     def _follow(self, network: Network, weights: Weights, units: Tensor) -> None:
         """Update what belongs to the weights just written: their moments, Adam's step count, the target's weights."""
-        forget_moments_(network, weights, units)
+        zero_moments_(network, weights, units)
         step = optimizer_state(network, network.module.get_parameter(weights.name)).get("step")
         if isinstance(step, Tensor) and self.step_count == "renew" and units.any():
             step.zero_()
