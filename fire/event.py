@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from .aliases import renamed
-from .entries import entry, read
+from .record_fields import entry, read
 from .report import MatrixReport, table
 from .schedule import Position
 
