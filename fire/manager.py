@@ -214,11 +214,11 @@ class PlasticityManager:
             self._begin()  # memories of the old structure are useless; loading a checkpoint also starts from empty ones
         return event
 
-    def attached(self, yes: bool) -> None:
+    def note_attached(self, on: bool) -> None:
         """Note whether hooks report every step from now on; raise ValueError if hooks are attached already."""
-        if yes and self._reported.attached:
+        if on and self._reported.attached:
             raise ValueError("attach(manager) was called before, and every step would count twice: call detach() first")
-        self._reported.attached = yes
+        self._reported.attached = on
 
     def after_step(self, network_name: str) -> None:
         """Let methods that act at every gradient step act on a network; call it after each `optimizer.step()`."""

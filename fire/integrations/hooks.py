@@ -26,7 +26,7 @@ class Attached:
         for handle in self._handles:
             handle.remove()
         if self._handles:
-            self._manager.attached(False)
+            self._manager.note_attached(False)
         self._handles.clear()
         self._manager.close()
 
@@ -39,7 +39,7 @@ def attach(manager: PlasticityManager) -> Attached:
         if network.optimizer is None:
             raise ValueError(f"network {name!r} has no optimizer: methods that act at every step need one")
     if every_step and manager.networks:
-        manager.attached(True)
+        manager.note_attached(True)
     manager.watch()
     for name, network in manager.networks.items() if every_step else ():
         assert network.optimizer is not None
