@@ -263,7 +263,7 @@ def test_hooks_stay_after_a_failed_event_and_a_refused_state():
     with pytest.raises(ValueError, match="this method cannot"):
         manager.load_state_dict({"event_count": 1, "latest": {}, "structure": [change]})
     assert len(network.module[1]._forward_hooks) == 1
-    missing = Probed(Data.of([torch.zeros(4, 6)] * 8), None)  # type: ignore[arg-type]
+    missing = Probed(Data.of([torch.zeros(4, 6)] * 8), None)
     with pytest.raises(TypeError):
         manager.measure({}, probes={"critic": missing})
     assert len(network.module[1]._forward_hooks) == 1
