@@ -25,33 +25,39 @@ def refuse_missing_inputs(method: Method, names: Iterable[str], inputs: Mapping[
 
 def ready_networks(
     method: Method, networks: Mapping[str, MethodNetwork], losses: Mapping[str, Loss], inputs: Mapping[str, DrawInputs]
-) -> list[MethodNetwork]:
-    """Return the networks with their losses for an event; raise ValueError if the method cannot act on one now."""
+) -> list[tuple[MethodNetwork, float]]:
+    """Return the networks with their losses for an event, and the seconds that the method took to get ready.
+
+    Raise ValueError if it cannot act on one of them now.
+    """
     found = [
         replace(each, loss=losses.get(name), inputs=inputs.get(name), prepared={}) for name, each in networks.items()
     ]
+    seconds = []
     for network in found:
+        started = clock(probe := next(network.module.parameters()))
         try:
             if method.needs_loss and network.loss is None:
                 raise ValueError(f"{spell(method)} needs examples: give `act` the network's loss")
             method.ready(network)
         except ValueError as error:
             raise ValueError(f"network {network.name!r}: {error}") from error
-    return found
+        seconds.append(clock(probe) - started)
+    return list(zip(found, seconds, strict=True))
 
 
 @torch.no_grad()
-def act_on(method: Method, network: MethodNetwork) -> NetworkReport:
-    """Apply the method to one network and compare its matrices with those before."""
+def act_on(method: Method, network: MethodNetwork, seconds: float) -> NetworkReport:
+    """Apply the method, which took `seconds` to get ready, to one network and compare its matrices with before."""
     before = {matrix.name: Snapshot.of(matrix) for matrix in method.inventory(network.module).matrices}
     weights = {name: weight.clone() for name, weight in network.module.named_parameters()}
     probe = next(network.module.parameters())
     started = clock(probe)
     method.restructure(network)
     given = method.act(network) or {}
-    seconds = clock(probe) - started
-    # JSON takes Python's numbers, but not numpy's.
-    outcome = {key: value if isinstance(value, int) else float(value) for key, value in given.items()}
+    seconds += clock(probe) - started
+    # JSON takes Python's numbers, but not numpy's, and records have no truth values.
+    outcome = {key: value if type(value) is int else float(value) for key, value in given.items()}
     kept = [matrix for matrix in method.inventory(network.module).matrices if matrix.name in before]
     values = {matrix.name: before[matrix.name].singular_values_now(matrix) for matrix in kept}
     rows = tuple(before[matrix.name].compare(matrix, values[matrix.name][1]) for matrix in kept)

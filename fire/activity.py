@@ -56,13 +56,13 @@ def unit_measures(activations: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def silent_layers(network: Network, layers: Sequence[HiddenLayer], watch: Mapping[str, Tensor]) -> str:
+def silent_layers(layers: Sequence[HiddenLayer], watch: Mapping[str, Tensor]) -> str:
     """Return a sentence if hidden layers are known but none of them was seen to run; otherwise an empty text."""
     if not layers or watch:
         return ""
     return (
-        f"network {network.name!r}: none of its hidden layers was seen to run: does the loss run another module, or a "
-        "compiled one, which ignores hooks?"
+        "none of its hidden layers was seen to run: does the loss run another module, or a compiled one, which ignores "
+        "hooks?"
     )
 
 

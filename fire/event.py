@@ -8,9 +8,11 @@ from typing import Any
 from torch import Tensor
 
 from .aliases import renamed
-from .entries import entry, read
+from .record_fields import entry, read
 from .report import MatrixReport, table
 from .schedule import Position
+
+SHOWN = {"weights put back": "reset weights"}  # numbers whose names in records are not the words used now
 
 
 @renamed(figures="outcome")
@@ -32,7 +34,7 @@ class NetworkReport:
 
     def said(self) -> str:
         """Return the method's own account of what it did, in one line."""
-        return ", ".join(f"{key}: {value:g}" for key, value in self.outcome.items())
+        return ", ".join(f"{SHOWN.get(key, key)}: {value:g}" for key, value in self.outcome.items())
 
 
 @dataclass(frozen=True)

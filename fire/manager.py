@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -11,22 +12,22 @@ from torch import Tensor
 from .acting import act_on, ready_networks, refuse_missing_inputs, structures
 from .activity import Watch
 from .aliases import renamed
+from .argument_checks import known_name, refuse_computed_losses, refuse_confused, refuse_confused_lists
 from .event import Event
-from .given import known_name, refuse_computed_losses, refuse_confused, refuse_confused_lists
 from .measures import Run, measure
 from .method_class import check_class
 from .methods import Method
 from .network import DrawInputs, Loss, MethodNetwork, Network
 from .record import Record, built_in, change_again, restructures
+from .reported_steps import ReportedSteps, refuse_idle_schedule
 from .schedule import Position, Schedule
 from .soundness import notes_on_processes, refuse_foreign_targets, refuse_unsound
 from .spelling import spell
 from .streams import has_moved, restore_generator, stream_of
-from .told import Told, refuse_idle_schedule
 from .trainability import Probed, trainability
 from .trial import Rehearsal, check, try_methods
 from .trigger import TRAINABILITY, Trigger, require_probes
-from .undisturbed import buffers_kept
+from .undisturbed import buffers_kept, without_autocast
 from .units import hidden_layers
 
 Losses: TypeAlias = Mapping[str, Loss]
@@ -69,7 +70,7 @@ class PlasticityManager:
         self.inputs = dict(inputs or {})
         self._methods = (method, *self.regularizers)
         refuse_idle_schedule(method, schedule)
-        self._told = Told(self._methods)
+        self._reported = ReportedSteps(self._methods)
         self.acts_every_step = any(one.acts_every_step for one in self._methods)
         self.has_penalty = any(one.has_penalty for one in self._methods)
         acting = [one for one in self._methods if one.acts_every_step or one.has_penalty]
@@ -138,6 +139,15 @@ class PlasticityManager:
             watch.close()
         self._watches = []
 
+    @contextmanager
+    def _without_hooks(self) -> Iterator[None]:
+        """Run the block without hooks on the networks, since parts of them may be copied, and add the hooks again."""
+        self.close()
+        try:
+            yield
+        finally:
+            self.watch()
+
     @property
     def structure(self) -> object:
         """An object that is replaced whenever an event or a loaded checkpoint changes the networks' structure."""
@@ -160,8 +170,8 @@ class PlasticityManager:
 
     def due(self, before: Position, after: Position) -> bool:
         """Whether the schedule has an event after `before` and up to `after`."""
-        self._told.begin(before)
-        self._told.require(after, tuple(self.networks))
+        self._reported.begin(before)
+        self._reported.require_reports(after, tuple(self.networks))
         return self.schedule.crossed(before, after)
 
     def triggered(self, measures: Mapping[str, float], position: Position) -> Trigger | None:
@@ -186,54 +196,61 @@ class PlasticityManager:
         module on examples and returns its training loss.
         """
         refuse_computed_losses(losses or {})
-        self._told.begin(position)
-        self._told.require(position, tuple(self.networks), patience=1)
-        networks = ready_networks(self.method, self._given[0][1], losses or {}, self.inputs)
+        self._reported.begin(position)
+        self._reported.require_reports(position, tuple(self.networks), patience=1)
+        ready = ready_networks(self.method, self._given[0][1], losses or {}, self.inputs)
         structure = structures(self.networks)
-        self.close()  # the method may copy parts of a network, which must then have no hooks
-        reports = tuple(act_on(self.method, network) for network in networks)
-        self._told.versions = None  # the event has changed weights, which is not a missed gradient step
+        with self._without_hooks():
+            reports = tuple(act_on(self.method, *each) for each in ready)
+        self._reported.versions = None  # the event has changed weights, which is not a missed gradient step
         now = structures(self.networks)
         changed = tuple(name for name in now if now[name] != structure[name])
         event = Event(position, spell(self.method), reports, sum(one.seconds for one in reports), changed, self.unit)
         self.events.append(event)
-        for network in networks:
+        for network in self.networks.values():
             parameters = network.module.named_parameters()
             self.references[network.name] = {name: parameter.detach().clone() for name, parameter in parameters}
         if changed:
             self._begin()  # memories of the old structure are useless; loading a checkpoint also starts from empty ones
-        else:
-            self.watch()
         return event
 
-    def attached(self, yes: bool) -> None:
+    def note_attached(self, on: bool) -> None:
         """Note whether hooks report every step from now on; raise ValueError if hooks are attached already."""
-        if yes and self._told.attached:
+        if on and self._reported.attached:
             raise ValueError("attach(manager) was called before, and every step would count twice: call detach() first")
-        self._told.attached = yes
+        self._reported.attached = on
 
     def after_step(self, network_name: str) -> None:
         """Let methods that act at every gradient step act on a network; call it after each `optimizer.step()`."""
-        if self._told.attached and self.acts_every_step:
+        if self._reported.attached and self.acts_every_step:
             raise ValueError("attach(manager) already calls after_step at every step: remove the other call")
         self.follow_step(network_name)
 
     def follow_step(self, network_name: str) -> None:
         """Do what `after_step` does, without its check; the hooks of `attach` call this."""
-        self._told.hear("after_step", known_name(network_name, self.networks))
+        self._reported.note_call("after_step", known_name(network_name, self.networks))
         for method, networks in self._given:
             if method.acts_every_step:
                 method.after_step(networks[network_name])
             if isinstance(watch := networks[network_name].activations, Watch):
-                self._told.watched(method, network_name, len(watch))
+                self._reported.note_layers(method, network_name, len(watch))
                 watch.forget()
 
     def penalty(self, network_name: str) -> Tensor | None:
-        """Return the term that the methods add to the network's loss; None if they add nothing."""
-        self._told.hear("penalty", known_name(network_name, self.networks))
+        """Return the term that the methods add to the network's loss, computed without autocast; None for nothing."""
+        if self._reported.attached and self.has_penalty:
+            raise ValueError("attach(manager) already adds the penalty at every step: remove the other call")
+        return self.sum_penalties(network_name)
+
+    def sum_penalties(self, network_name: str) -> Tensor | None:
+        """Do what `penalty` does, without its check; the hooks of `attach` call this."""
+        self._reported.note_call("penalty", known_name(network_name, self.networks))
         total = None
         for method, networks in self._given:
-            term = method.penalty(networks[network_name]) if method.has_penalty else None
+            if not method.has_penalty:
+                continue
+            with without_autocast(networks[network_name].module):
+                term = method.penalty(networks[network_name])
             if term is not None:
                 total = term if total is None else total + term
         return total
@@ -249,7 +266,7 @@ class PlasticityManager:
         """
         refuse_computed_losses(losses)
         require_probes(self.triggers, probes)
-        self._told.measured(self.networks.values())
+        self._reported.compare_weights(self.networks.values())
         found: dict[str, float] = {}
         modules = [module for network in self.networks.values() for module in (network.module, network.target)]
         with buffers_kept(*modules):  # a loss may also run other networks than its own
@@ -260,14 +277,9 @@ class PlasticityManager:
 
     def _trainability(self, probes: Probes) -> dict[str, float]:
         """Return the trainability of the networks in `probes`; copies of them must not have the methods' hooks."""
-        watching = bool(self._watches) and bool(probes)
-        if watching:
-            self.close()
         networks = self.networks
-        found = {f"{name}/trainability": trainability(networks[name].module, each) for name, each in probes.items()}
-        if watching:
-            self.watch()
-        return found
+        with self._without_hooks() if self._watches and probes else nullcontext():
+            return {f"{name}/trainability": trainability(networks[name].module, each) for name, each in probes.items()}
 
     def figures(self) -> dict[str, float]:
         """Return the numbers that the methods themselves report about their work so far, as `network/figure`."""
@@ -288,8 +300,8 @@ class PlasticityManager:
         Raise ValueError, and change nothing, if the state was not saved by a manager of this or an earlier version.
         """
         record = Record.from_state(state, lambda spelling: restructures(self._recorded(spelling)), self.unit)
-        self.close()
-        change_again(self.networks, record.changes, self._recorded)
+        with self._without_hooks():
+            change_again(self.networks, record.changes, self._recorded)
         self.events = record
         self._begin()
 
@@ -308,7 +320,7 @@ class PlasticityManager:
     @torch.no_grad()
     def load_tensors(self, saved: Mapping[str, Tensor]) -> None:
         """Load the tensors, after the networks' own weights. A method that the saved run did not have starts afresh."""
-        self._told.versions = None
+        self._reported.versions = None
         for method, prefix, network in self._prefixed():
             assert network.generator is not None
             if not any(key.startswith(f"{prefix}.") for key in saved):

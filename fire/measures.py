@@ -70,8 +70,8 @@ def measure(
             sdpa_kernel(SDPBackend.MATH) if hessian else nullcontext(),  # fused attention has no second derivative
         ):
             value = loss()
-            if silent := silent_layers(network, layers, watch):
-                warnings.warn(silent, stacklevel=2)
+            if silent := silent_layers(layers, watch):
+                warnings.warn(f"network {network.name!r}: {silent}", stacklevel=2)
             found |= unit_measures(watch)
             if head_input.latest is not None and run is None:
                 found |= feature_measures(head_input.latest)

@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any, overload
 
-from .entries import entry, read
 from .event import Event
 from .methods import METHODS, Method
 from .network import Network
+from .record_fields import entry, read
 from .schedule import Position
 from .spelling import parse_method
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from .aliases import renamed
-from .entries import entry
+from .record_fields import entry
 
 
 @renamed(environment_steps="progress")

@@ -47,10 +47,10 @@ def notes_on_processes(methods: Iterable[Method]) -> list[str]:
     if not (distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1):
         return []
     return [
-        f"{spell(one)} judges units or gradients by the examples of its own process: broadcast the parameters from one "
+        f"{spell(one)} depends on the examples or inputs of its own process: broadcast the parameters from one "
         "process after it acts, or the copies of the network drift apart"
         for one in methods
-        if one.watches_units or one.needs_loss
+        if one.watches_units or one.needs_loss or one.needs_inputs
     ]
 
 

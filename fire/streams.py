@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from .methods import Method
 from .network import Network
+from .undisturbed import global_streams
 
 
 def stream_of(method: Method, network: Network, seed: int) -> torch.Generator:
@@ -42,25 +43,6 @@ def restore_generator(generator: torch.Generator, state: Tensor) -> None:
     else:
         digest = hashlib.sha256(state.cpu().numpy().tobytes()).digest()
         generator.manual_seed(int.from_bytes(digest[:8], "little"))
-
-
-def global_streams() -> dict[str, Any]:
-    """Return the states of the global generators that all code of a process shares, by names for messages."""
-    states: dict[str, Any] = {"torch's global random stream": torch.random.get_rng_state()}
-    if torch.cuda.is_initialized():
-        states["the GPU's global random stream"] = torch.cuda.get_rng_state()
-    if (numpy := sys.modules.get("numpy")) is not None:
-        states["numpy's global random stream (np.random)"] = numpy.random.get_state()
-    return states | {"Python's global random stream (random)": random.getstate()}
-
-
-def restore_streams(states: Mapping[str, Any]) -> None:
-    """Restore the states that `global_streams` returned."""
-    restore: dict[str, Callable[[Any], None]] = {"torch's": torch.random.set_rng_state, "Python's": random.setstate}
-    restore |= {"numpy's": lambda state: sys.modules["numpy"].random.set_state(state)}
-    restore |= {"the": torch.cuda.set_rng_state}
-    for name, state in states.items():
-        restore[name.split()[0]](state)
 
 
 def moved(before: Mapping[str, Any]) -> str | None:

@@ -21,7 +21,8 @@ from .methods import Method
 from .network import Loss, MethodNetwork, Network
 from .record import restructures
 from .spelling import spell
-from .streams import Draws, global_streams, moved, noting, restore_streams, stream_of
+from .streams import Draws, moved, noting, stream_of
+from .undisturbed import global_streams, restore_streams
 from .units import hidden_layers
 
 # A Rehearsal returns copies of the networks at the start of the run, and their losses by name; equal at each call.
@@ -46,7 +47,7 @@ def try_methods(
             continue
         make, streams = rehearsal or (lambda: (copy.deepcopy(tuple(networks)), {})), global_streams()
         try:
-            notes += _try(method, make, seed)
+            notes += _try_method(method, make, seed)
         finally:
             restore_streams(streams)
     return notes
@@ -64,19 +65,19 @@ def check(method: Method, network: Network) -> None:
         raise _failed(method, network, "check", error) from error
 
 
-def _try(method: Method, make: Rehearsal, seed: int) -> list[str]:
+def _try_method(method: Method, make: Rehearsal, seed: int) -> list[str]:
     streams = global_streams()
 
-    def rehearsed(copies: Copies, seed: int) -> Rehearsed:
+    def tried(copies: Copies, seed: int) -> Trial:
         restore_streams(streams)  # a method that adds layers initialises them from the global generators
-        return _rehearse(method, copies, seed)
+        return _try_once(method, copies, seed)
 
     try:
         copies = make()
     except Exception as error:  # copying a user's module may raise anything
         said = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return [f"{spell(method)} was not tried beforehand: the networks cannot be copied ({said})"]
-    first, second = rehearsed(copies, seed), rehearsed(make(), seed)
+    first, second = tried(copies, seed), tried(make(), seed)
     name = spell(method)
     if not same_values(first.values, second.values):
         raise ValueError(
@@ -84,7 +85,7 @@ def _try(method: Method, make: Rehearsal, seed: int) -> list[str]:
             "from network.generator only, and keep everything that it remembers in network.memory"
         )
     notes = list(first.notes)
-    if first.foreign and same_values(first.values, rehearsed(make(), seed + 2**20).values):
+    if first.foreign and same_values(first.values, tried(make(), seed + 2**20).values):
         notes.append(
             f"{name} draws the same numbers for every seed and at every event, from its own generator: if that is not "
             "intended, draw from network.generator"
@@ -95,8 +96,8 @@ def _try(method: Method, make: Rehearsal, seed: int) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Rehearsed:
-    """The result of a try on copies of the networks."""
+class Trial:
+    """The result of a trial on copies of the networks."""
 
     values: Mapping[str, Tensor]
     changed: bool
@@ -105,7 +106,7 @@ class Rehearsed:
     notes: Sequence[str]
 
 
-def _rehearse(method: Method, copies: Copies, seed: int) -> Rehearsed:
+def _try_once(method: Method, copies: Copies, seed: int) -> Trial:
     """Call the method on copies as the manager would."""
     networks, losses = copies
     given = [
@@ -165,7 +166,7 @@ def _rehearse(method: Method, copies: Copies, seed: int) -> Rehearsed:
     elsewhere = method.has_penalty or restructures(method)
     changed = elsewhere or not all(map(same_values, before, [_without_memory(each) for each in values]))
     flat = {f"{number} {name}": value for number, each in enumerate(values) for name, value in each.items()}
-    return Rehearsed(flat, changed, acted, draws.foreign, notes)
+    return Trial(flat, changed, acted, draws.foreign, notes)
 
 
 def _restructure(method: Method, network: MethodNetwork) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fire_rl.fire import ContinualBackprop, MethodNetwork, hidden_layers
-from fire_rl.fire.methods import continual_backprop, own_counts, renewal
+from fire_rl.fire.methods import continual_backprop, own_counts, unit_resets
 from tests.fixtures.make_cbp import values
 from tests.fixtures.stepwise import ask_no_number_of_the_host, begun, make_network, numbers
 
@@ -49,7 +49,7 @@ def test_three_hundred_steps_are_those_of_the_released_code(case, as_recorded, m
         reach = 1 if len(shape) == 4 else 6  # torch's width for convolutions, He's for linear layers
         return values(tuple(shape), 5000 + len(replaced)) * math.sqrt(reach / math.prod(shape[1:]))
 
-    monkeypatch.setattr(renewal, "new_draw", draw)
+    monkeypatch.setattr(unit_resets, "new_draw", draw)
     adam = case == "adam"
     monkeypatch.setattr(own_counts, "OWN_STEPS", 1000)
     optimizer = torch.optim.Adam(module.parameters(), 0.01) if adam else torch.optim.SGD(module.parameters(), 0.05)
@@ -60,7 +60,7 @@ def test_three_hundred_steps_are_those_of_the_released_code(case, as_recorded, m
     network = begun(method, make_network(module, optimizer))
     replaced: list[Any] = []
     hidden_names = [layer.name for layer in hidden_layers(module)]
-    replace = renewal.replace_units_
+    replace = unit_resets.replace_units_
 
     def record(network: MethodNetwork, layer: Any, units: Any, moments: bool, chosen: Tensor | None) -> None:
         assert (chosen is not None) == as_recorded

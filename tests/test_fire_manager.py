@@ -25,8 +25,10 @@ from fire_rl.fire import (
     NoMethod,
     PlasticityManager,
     Position,
+    Probed,
     Reset,
 )
+from fire_rl.fire.probe import Data
 
 
 def make_network(name: str = "critic") -> Any:
@@ -128,6 +130,25 @@ def test_events_survive_strict_json():
     assert str(loaded) == str(event)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Telling(Method):
+    """A method with a long spelling that returns a truth value."""
+
+    names: str = ""
+
+    def act(self, network):
+        network.module[0].weight.mul_(2.0)
+        return {"done": True}
+
+
+def test_events_of_methods_with_truth_values_and_many_names_are_read_back():
+    event = PlasticityManager([make_network()], Telling(names="|".join(["encoder"] * 200)), Never()).act(Position(1, 1))
+    assert len(event.method) > 1_000
+    loaded = Event.from_json(json.loads(json.dumps(event.to_json())))
+    assert loaded.method == event.method
+    assert loaded.networks[0].outcome == {"done": 1.0}
+
+
 def test_a_diverged_network_can_be_reset_and_its_record_stored():
     network = make_network()
     with torch.no_grad():
@@ -213,3 +234,36 @@ def test_where_one_network_is_not_ready_none_is_touched():
     with pytest.raises(ValueError, match=r"network 'critic': '0.weight' holds NaN .* nothing was changed"):
         manager.act(Position(10, 5))
     assert torch.equal(healthy.module[0].weight, before)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failing(Method):
+    """A method that watches units, and fails at events once the network's weights are zero."""
+
+    acts_every_step = True
+    watches_units = True
+
+    def after_step(self, network):
+        pass
+
+    def act(self, network):
+        if not network.module[0].weight.any():
+            raise RuntimeError("failed")
+        network.module[0].weight.mul_(2.0)
+
+
+def test_hooks_stay_after_a_failed_event_and_a_refused_state():
+    network = make_network()
+    manager = PlasticityManager([network], Failing(), Never())
+    torch.nn.init.zeros_(network.module[0].weight)
+    with pytest.raises(RuntimeError, match="failed"):
+        manager.act(Position(1, 1))
+    assert len(network.module[1]._forward_hooks) == 1
+    change = {"method": "fire", "network": "critic"}
+    with pytest.raises(ValueError, match="this method cannot"):
+        manager.load_state_dict({"event_count": 1, "latest": {}, "structure": [change]})
+    assert len(network.module[1]._forward_hooks) == 1
+    missing = Probed(Data.of([torch.zeros(4, 6)] * 8), None)
+    with pytest.raises(TypeError):
+        manager.measure({}, probes={"critic": missing})
+    assert len(network.module[1]._forward_hooks) == 1

@@ -33,6 +33,7 @@ from fire_rl.fire import (
     measure,
     parse_trigger,
     refresh_statistics_,
+    spell,
 )
 from fire_rl.fire.activity import dormancy_scores
 from fire_rl.fire.integrations.hooks import attach
@@ -137,7 +138,7 @@ def test_a_module_without_a_tensor_as_output_is_no_unknown_trainability():
 def test_layers_that_are_never_seen_to_run_are_named():
     module, other = small(), small(1)
     manager = managed(module, Redo())
-    with pytest.raises(ValueError, match="redo: network 'q': none of its hidden layers was seen to run"):
+    with pytest.raises(ValueError, match="network 'q': redo: none of its hidden layers was seen to run"):
         manager.act(Position(0, 0), {"q": loss_of(other)})
     with pytest.warns(UserWarning, match="none of its hidden layers was seen to run"):
         manager.measure({"q": lambda: loss_of(other)() + 0 * sum(each.sum() for each in module.parameters())})
@@ -269,6 +270,22 @@ def test_layers_may_be_unfrozen_later(method):
     assert (penalty is not None) == penalised
 
 
+def test_a_layer_that_was_frozen_in_the_saved_run_begins_anew():
+    def manager_of(frozen: bool) -> PlasticityManager:
+        module = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
+        module[0].requires_grad_(not frozen)
+        manager = managed(module, ContinualBackprop(replacement_rate=1.0, maturity=0))
+        loss_of(module)().backward()
+        manager.after_step("q")
+        return manager
+
+    saved, manager = manager_of(frozen=True), manager_of(frozen=False)
+    with pytest.warns(UserWarning, match=r"the saved memory lacks 1\.utility, 1\.birth, 1\.owed: these begin anew"):
+        manager.load_tensors(saved.tensors())
+    prefix = "method.cbp:replacement_rate=1.0,maturity=0.q.memory"
+    assert torch.equal(manager.tensors()[f"{prefix}.3.utility"], saved.tensors()[f"{prefix}.3.utility"])
+
+
 @pytest.mark.parametrize("maximize", [False, True])
 def test_a_corrected_step_does_not_depend_on_its_sign(maximize):
     """Training on -loss with maximize=True is the same as on loss without it."""
@@ -349,4 +366,5 @@ def test_methods_that_judge_by_examples_are_noted_in_several_processes(monkeypat
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
     assert notes_on_processes([Fire(), ShrinkPerturb()]) == []
-    assert "redo judges" in notes_on_processes([Redo()])[0]
+    for method in (Redo(), Fire(repair="head"), Fire(scale=True)):
+        assert f"{spell(method)} depends on the examples or inputs" in notes_on_processes([method])[0]

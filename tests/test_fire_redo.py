@@ -1,5 +1,6 @@
 """ReDo on our networks: dormant units are reset, and active units stay equal bit by bit."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -197,6 +198,29 @@ def test_the_manager_records_how_many_units_were_reset():
     event = manager.act(Position(updates=0, progress=0), {"q": network.loss})
     assert event.method == "redo:tau=0.0"
     assert event.networks[0].outcome["reset encoder.1"] == 2
+
+
+def test_of_several_passes_the_trained_one_decides():
+    network, observations = make_q_network()
+    loss = network.loss
+
+    def loss_with_targets() -> Tensor:
+        value = loss()
+        with torch.no_grad():
+            network.module(torch.full_like(observations, -1e3))  # here, other units are dormant
+        return value
+
+    expected = dict(Redo(tau=0.0).act(make_q_network()[0]))
+    assert Redo(tau=0.0).act(replace(network, loss=loss_with_targets)) == expected
+
+
+def test_no_network_is_changed_if_a_loss_does_not_run_one_of_them():
+    first, second = (replace(make_q_network()[0], name=name) for name in ("first", "second"))
+    manager = PlasticityManager([first, second], Redo(), Never())
+    before = values(first.module)
+    with pytest.raises(ValueError, match="network 'second': redo: none of its hidden layers was seen to run"):
+        manager.act(Position(0, 0), {"first": first.loss, "second": first.loss})
+    assert all(torch.equal(value, before[name]) for name, value in first.module.state_dict().items())
 
 
 def test_computing_activations_moves_no_random_generator_and_no_running_mean():

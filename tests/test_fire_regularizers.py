@@ -71,6 +71,20 @@ def test_spectral_brings_singular_values_to_1_and_biases_to_0():
             assert parameter.norm() < 0.8 * start[name].norm(), name
 
 
+@pytest.mark.parametrize("regularizer", PENALTIES, ids=spell)
+def test_penalties_do_not_depend_on_autocast_around_them(regularizer):
+    found = []
+    for enabled in (False, True):
+        network = trained_network()
+        manager = manager_of(network, regularizer)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            penalty = manager.penalty("q")
+        assert penalty is not None
+        parameters = list(network.module.parameters())
+        found.append([penalty, *torch.autograd.grad(penalty, parameters, materialize_grads=True)])
+    assert all(map(torch.equal, *found))
+
+
 def test_weight_decay_shrinks_by_the_optimizer_s_own_rate():
     network = make_network()
     train(network, manager_of(network), 1)

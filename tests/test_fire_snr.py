@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fire_rl.fire import MethodNetwork, SelfNormalizedResets, hidden_layers
-from fire_rl.fire.methods import renewal, self_normalized_resets
+from fire_rl.fire.methods import self_normalized_resets, unit_resets
 from tests.fixtures.make_cbp import values
 from tests.fixtures.stepwise import (
     KINDS,
@@ -52,7 +52,7 @@ def test_four_hundred_steps_are_those_of_the_public_code(as_recorded, monkeypatc
         return (values((width,), step * 10 + sizes.index(width)) * math.sqrt(6 / width)).expand(shape)
 
     replaced: list[Any] = []
-    renew = renewal.replace_units_
+    renew = unit_resets.replace_units_
 
     def record(network: Any, layer: Any, units: Any, chosen: Tensor | None) -> None:
         assert (chosen is not None) == as_recorded
@@ -64,7 +64,7 @@ def test_four_hundred_steps_are_those_of_the_public_code(as_recorded, monkeypatc
     if as_recorded:
         ask_no_number_of_the_host(monkeypatch)
 
-    monkeypatch.setattr(renewal, "new_draw", draw)
+    monkeypatch.setattr(unit_resets, "new_draw", draw)
     monkeypatch.setattr(self_normalized_resets, "replace_units_", record)
     optimizer = torch.optim.Adam(module.parameters(), 0.02)
     method = SelfNormalizedResets(rejection=0.1, longest=20, period=50, apply_every=1)

@@ -215,6 +215,10 @@ def test_steps_counted_twice_are_refused():
     attached.detach()
     manager.after_step("q")
     attach(manager).detach()
+    manager = PlasticityManager([make_network()], NoMethod(), Never(), [L2Init()])
+    attach(manager)
+    with pytest.raises(ValueError, match="already adds the penalty"):
+        manager.penalty("q")
 
 
 def test_a_loop_that_only_measures_gets_a_note_that_nothing_acted(recwarn: pytest.WarningsRecorder):

@@ -15,7 +15,8 @@ from torch import Tensor
 from fire_rl.commands.train import train_dqn as train
 from fire_rl.fire import Method, MethodNetwork, Network, Never, NoMethod, PlasticityManager, Position, parse_method
 from fire_rl.fire.in_place import values_of
-from fire_rl.fire.streams import global_streams, moved, noting
+from fire_rl.fire.streams import moved, noting
+from fire_rl.fire.undisturbed import global_streams, restore_streams
 from tests.fixtures.right_methods import (
     DeviceNoise,
     Downhill,
@@ -180,8 +181,6 @@ def test_classes_of_generators_behave_as_usual_while_draws_are_recorded():
 
 @pytest.mark.parametrize("draw", [torch.rand, np.random.rand, lambda count: random.random()])
 def test_a_generator_that_was_used_has_moved_and_is_restored(draw: Any):
-    from fire_rl.fire.streams import restore_streams
-
     before = global_streams()
     draw(3)
     assert moved(before) is not None

@@ -108,6 +108,18 @@ def test_losses_equal_those_that_sb3_steps_on(kind: str, monkeypatch: pytest.Mon
     assert found == pytest.approx({name: logged[key] for name, key in wanted.items()}, rel=1e-5)
 
 
+class PullAtEventsToo(Pull):
+    acts_at_events = True
+
+
+def test_a_method_that_acts_at_steps_and_at_events_needs_a_schedule():
+    with pytest.raises(ValueError, match="acts at events: give every=UPDATES"):
+        PlasticityCallback(PullAtEventsToo())
+    callback = PlasticityCallback(PullAtEventsToo(), every=5)
+    make("DQN").learn(30, callback=callback)
+    assert len(callback.events) == callback.manager.figures()["q/steps"] // 5 > 0
+
+
 def test_methods_that_look_at_examples_need_some():
     with pytest.raises(ValueError, match="replay buffer is still empty"):
         make("DQN").learn(5, callback=PlasticityCallback("redo", at=1))

@@ -26,7 +26,7 @@ class Attached:
         for handle in self._handles:
             handle.remove()
         if self._handles:
-            self._manager.attached(False)
+            self._manager.note_attached(False)
         self._handles.clear()
         self._manager.close()
 
@@ -39,7 +39,7 @@ def attach(manager: PlasticityManager) -> Attached:
         if network.optimizer is None:
             raise ValueError(f"network {name!r} has no optimizer: methods that act at every step need one")
     if every_step and manager.networks:
-        manager.attached(True)
+        manager.note_attached(True)
     manager.watch()
     for name, network in manager.networks.items() if every_step else ():
         assert network.optimizer is not None
@@ -59,7 +59,7 @@ def _add_penalty(
             "loss there, and do not attach the manager"
         )
     with torch.enable_grad():
-        penalty = manager.penalty(name)
+        penalty = manager.sum_penalties(name)
     if penalty is None or not penalty.requires_grad:
         return
     stepped = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}

@@ -94,7 +94,7 @@ class PlasticityCallback(BaseCallback):
             schedules.append(At(self.at))
         if method.acts_at_events and not schedules and not self.triggers:
             raise ValueError(f"{spell(method)} acts at events: give every=UPDATES, at=STEPS or when=MEASURE>NUMBER")
-        if method.acts_every_step and (schedules or self.triggers):
+        if method.acts_every_step and not method.acts_at_events and (schedules or self.triggers):
             raise ValueError(f"{spell(method)} acts at every gradient step: give neither every, at nor when")
         return Either(tuple(schedules)) if schedules else Never()
 

@@ -21,7 +21,7 @@ from ..network import MethodNetwork, Network
 from ..units import HiddenLayer
 from .method import option
 from .own_counts import count_new_steps_, steps_of_its_own
-from .renewal import UnitResets, Units, by_member, refuse_what_has_no_units, replace_units_, slots, write_
+from .unit_resets import UnitResets, Units, by_member, refuse_what_has_no_units, replace_units_, slots, write_
 
 LONG_AGO = -(2**30)  # step of birth for weights that existed before the method started
 

@@ -1,5 +1,6 @@
 """The base class of methods: the functions that the manager calls, and when. A method overrides those it needs."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
@@ -60,9 +61,15 @@ class Method:
         """Create the tensors in network.memory that the method needs from step to step. Called after `check`."""
 
     def recall(self, network: MethodNetwork, saved: Mapping[str, Tensor]) -> None:
-        """Restore a saved memory, given as tensors by their names in network.memory. Called after `begin`."""
+        """Restore a saved memory, given as tensors by their names in network.memory. Called after `begin`.
+
+        What the saved run lacks, such as a layer that was frozen then, stays as `begin` made it, with a warning.
+        """
         for key, value in network.memory.items():
-            value.copy_(saved[key])
+            if key in saved:
+                value.copy_(saved[key])
+        if missing := ", ".join(key for key in network.memory if key not in saved):
+            warnings.warn(f"network {network.name!r}: the saved memory lacks {missing}: these begin anew", stacklevel=3)
 
     def ready(self, network: MethodNetwork) -> None:
         """Raise ValueError if it cannot act on the network now. Called for all networks before any is changed."""

@@ -20,9 +20,9 @@ from torch import Tensor
 from ..activity import Watch, dormancy_scores, silent_layers
 from ..network import MethodNetwork, Network
 from ..undisturbed import undisturbed
-from ..units import HiddenLayer, Weights, hidden_layers
+from ..units import Weights, hidden_layers
 from .method import Method, option
-from .renewal import begin_norms_anew_, drawn, forget_moments_, optimizer_state, refuse_what_has_no_units
+from .unit_resets import drawn, optimizer_state, refuse_what_has_no_units, reset_norms_, zero_moments_
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,17 +47,22 @@ class Redo(Method):
         """Raise ValueError if the network has no known hidden layer."""
         refuse_what_has_no_units("redo", network, lacks="hidden layer that is known")
 
+    def ready(self, network: MethodNetwork) -> None:
+        """Find the dormant units; raise ValueError if the loss runs no hidden layer."""
+        network.prepared.update(self._dormant(network))
+
     @torch.no_grad()
     def act(self, network: MethodNetwork) -> Mapping[str, float]:
         """Reset the dormant units; return for each layer how many were reset, and how many units it has."""
-        dormant = self._dormant(network)
+        masks = dict(network.prepared) or self._dormant(network)  # if `ready` was not called
+        dormant = [(layer, masks[layer.name]) for layer in hidden_layers(network.module) if layer.name in masks]
         # Draw all incoming weights before zeroing outgoing ones: weights between two dormant units end at zero.
         for layer, units in dormant:
             weight, *biases = layer.incoming
             weight.of(network.module)[units] = drawn(network, weight, units)
             for bias in biases:
                 bias.of(network.module)[units] = 0.0
-            begin_norms_anew_(network, layer, units)
+            reset_norms_(network, layer, units)
         for layer, units in dormant:
             for weight in layer.outgoing:
                 weight.of(network.module)[units] = 0.0 if self.outgoing == "zero" else drawn(network, weight, units)
@@ -69,19 +74,19 @@ class Redo(Method):
 
     def _follow(self, network: Network, weights: Weights, units: Tensor) -> None:
         """Update what belongs to the weights just written: their moments, Adam's step count, the target's weights."""
-        forget_moments_(network, weights, units)
+        zero_moments_(network, weights, units)
         step = optimizer_state(network, network.module.get_parameter(weights.name)).get("step")
         if isinstance(step, Tensor) and self.step_count == "renew" and units.any():
             step.zero_()
         if network.target is not None and self.target == "same":
             weights.of(network.target)[units] = weights.of(network.module)[units]
 
-    def _dormant(self, network: MethodNetwork) -> list[tuple[HiddenLayer, Tensor]]:
+    def _dormant(self, network: MethodNetwork) -> dict[str, Tensor]:
         """Return for each layer that runs a mask of its dormant units, of the layer's shape."""
         layers = hidden_layers(network.module)
         assert network.loss is not None, "the manager has checked it"
-        with undisturbed(network.module, network.target), torch.no_grad(), Watch(network.module, layers) as watch:
-            network.loss()
-            if silent := silent_layers(network, layers, watch):
+        with undisturbed(network.module, network.target), Watch(network.module, layers) as watch:
+            network.loss()  # with gradients, so that passes for targets do not count
+            if silent := silent_layers(layers, watch):
                 raise ValueError(f"redo: {silent}")
-            return [(layer, dormancy_scores(watch[layer.name]) <= self.tau) for layer in layers if layer.name in watch]
+            return {name: dormancy_scores(values) <= self.tau for name, values in watch.items()}

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..network import MethodNetwork, Network
 from .method import option
-from .renewal import UnitResets, known_at_once, refuse_what_has_no_units, replace_units_, some_of
+from .unit_resets import UnitResets, known_at_once, refuse_what_has_no_units, replace_units_, some_of
 
 
 @dataclass(frozen=True, kw_only=True)

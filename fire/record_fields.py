@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 Kind = TypeVar("Kind")
 
 LONGEST = 1_000  # characters of a name
+LONGEST_METHOD = 5_000  # of a method with its fields, which may name many matrices
 LARGEST = 2**63  # counts of a run are below this
 
 
@@ -35,8 +36,9 @@ def entry(record: object, key: str, kind: type[Kind]) -> Kind:
         raise ValueError(f"{key!r} of a record is of type {type(value).__name__}, not {kind.__name__}")
     if isinstance(value, int) and kind is int and not 0 <= value < LARGEST:
         raise ValueError(f"{key!r} of a record is not a count: it is negative or too large")
-    if isinstance(value, str) and not (value.isprintable() and len(value) <= LONGEST):
-        raise ValueError(f"{key!r} of a record is longer than {LONGEST:,} characters or cannot be printed")
+    longest = LONGEST_METHOD if key == "method" else LONGEST
+    if isinstance(value, str) and not (value.isprintable() and len(value) <= longest):
+        raise ValueError(f"{key!r} of a record is longer than {longest:,} characters or cannot be printed")
     return value
 
 

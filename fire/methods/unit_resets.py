@@ -90,13 +90,13 @@ def replace_units_(
     for weights in (*layer.incoming, *layer.outgoing):
         values = drawn(network, weights, units) if weights is layer.incoming[0] else 0.0
         write_(weights.of(network.module), units, values, chosen)
-    begin_norms_anew_(network, layer, units, chosen)
+    reset_norms_(network, layer, units, chosen)
     if moments:
         for weights in (*layer.incoming, *layer.outgoing, *layer.norm):
-            forget_moments_(network, weights, units, chosen)
+            zero_moments_(network, weights, units, chosen)
 
 
-def begin_norms_anew_(
+def reset_norms_(
     network: MethodNetwork, layer: HiddenLayer, units: Units | Tensor, chosen: Tensor | None = None
 ) -> None:
     """Reset the gains and shifts of units to initial values; a unit that a norm made dead would otherwise stay dead."""
@@ -111,7 +111,7 @@ def drawn(network: MethodNetwork, weights: Weights, units: Units | Tensor) -> Te
     return new_draw(network.initial[weights.name], shape, network.generator)
 
 
-def forget_moments_(network: Network, weights: Weights, units: Units | Tensor, chosen: Tensor | None = None) -> None:
+def zero_moments_(network: Network, weights: Weights, units: Units | Tensor, chosen: Tensor | None = None) -> None:
     """Set the optimizer's moments of these units' weights to zero, and leave all others."""
     parameter = network.module.get_parameter(weights.name)
     for value in optimizer_state(network, parameter).values():

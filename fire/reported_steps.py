@@ -27,7 +27,7 @@ def refuse_idle_schedule(method: Method, schedule: Schedule) -> None:
         )
 
 
-class Told:
+class ReportedSteps:
     """Compare the reported gradient steps with the updates that positions count; name the missing call if none came."""
 
     def __init__(self, methods: Sequence[Method]) -> None:
@@ -35,33 +35,33 @@ class Told:
             "after_step": next((one for one in methods if one.acts_every_step), None),
             "penalty": next((one for one in methods if one.has_penalty), None),
         }
-        self._heard: dict[str, set[str]] = {what: set() for what in self._awaited}  # the networks' names
+        self._calls: dict[str, set[str]] = {what: set() for what in self._awaited}  # the networks' names
         self._since: int | None = None  # updates at the first known position
         self.versions: list[int] | None = None  # torch's count of writes to each weight, at the last measurement
         self._unseen: dict[str, int] = {}  # consecutive steps without activations, by network
         self._said: set[str] = set()
         self.attached = False  # whether hooks on the optimizers report every step
 
-    def hear(self, what: str, name: str) -> None:
+    def note_call(self, what: str, name: str) -> None:
         """Note a call of `after_step` or `penalty` for a network."""
-        self._heard[what].add(name)
+        self._calls[what].add(name)
 
     def begin(self, position: Position) -> None:
         """Expect steps from this position on, unless an earlier position is known."""
         if self._since is None:
             self._since = position.updates
 
-    def require(self, position: Position, names: Sequence[str], patience: int = PATIENCE) -> None:
+    def require_reports(self, position: Position, names: Sequence[str], patience: int = PATIENCE) -> None:
         """Raise ValueError if no step was reported; warn if steps of some network were not."""
         assert self._since is not None
         made = position.updates - self._since
         for what, method in () if self.attached else self._awaited.items():
             if method is None or made < patience or not names:
                 continue
-            if heard := self._heard[what]:
-                unreported = [name for name in names if name not in heard]
+            if reported := self._calls[what]:
+                unreported = [name for name in names if name not in reported]
                 if made >= LONG and unreported:
-                    self._say(
+                    self._warn_once(
                         f"{spell(method)}: in {made:,} updates no step of network {unreported[0]!r} was reported to "
                         f"the manager: if it is trained, call manager.{what}({unreported[0]!r}) at its steps, too",
                         f"{what} of {unreported[0]}",
@@ -74,12 +74,12 @@ class Told:
                 "optimizer.step(): if gradients of several batches are summed, they count as one update)"
             )
 
-    def measured(self, networks: Iterable[Network]) -> None:
+    def compare_weights(self, networks: Iterable[Network]) -> None:
         """Warn if weights have changed between two measurements but no step was reported.
 
-        This covers loops without events, which never call `require`.
+        This covers loops without events, which never call `require_reports`.
         """
-        missing = {} if self.attached else {key: one for key, one in self._awaited.items() if not self._heard[key]}
+        missing = {} if self.attached else {key: one for key, one in self._awaited.items() if not self._calls[key]}
         awaited = {what: method for what, method in missing.items() if method is not None}
         if not awaited:
             return
@@ -87,24 +87,24 @@ class Told:
         before, self.versions = self.versions, now
         for what, method in awaited.items():
             if before is not None and before != now:
-                self._say(
+                self._warn_once(
                     f"{spell(method)}: weights have changed between two measurements, but no step was reported to the "
                     f"manager: call manager.{what}(name) at each step; or {_attach()}",
                     f"{what} between measures",
                 )
 
-    def watched(self, method: Method, name: str, layers: int) -> None:
+    def note_layers(self, method: Method, name: str, layers: int) -> None:
         """Warn if a method that needs activations got none at ten steps in a row, so that it does nothing."""
         self._unseen[name] = 0 if layers else self._unseen.get(name, 0) + 1
         if self._unseen[name] == PATIENCE:
-            self._say(
+            self._warn_once(
                 f"{spell(method)}: at {PATIENCE} steps in a row no hidden layer of network {name!r} has run, so that "
                 "it did nothing: call the same module object that the manager was given (after manager.close(), call "
                 "manager.watch() first)",
                 f"units of {name}",
             )
 
-    def _say(self, line: str, once: str) -> None:
+    def _warn_once(self, line: str, once: str) -> None:
         if once not in self._said:
             self._said.add(once)
             warnings.warn(line, stacklevel=4)
