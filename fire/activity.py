@@ -19,10 +19,11 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from .devices import device_with_float64, double, stacked
 from .matrices import holder_of, take_inventory
 from .network import Network
 from .spectra import eigenvalues, gram
-from .units import HiddenLayer
+from .unit_weights import HiddenLayer
 
 DORMANT = 0.1
 DELTA = 0.01
@@ -40,18 +41,19 @@ def unit_measures(activations: Mapping[str, Tensor]) -> dict[str, Tensor]:
     parts: dict[str, list[Tensor]] = {"dormant": [], "dead": [], "active": []}
     units = pairs = 0
     for layer, values in activations.items():
-        scores = dormancy_scores(values)
+        device = device_with_float64(values)
+        scores = dormancy_scores(values).to(device)
         shares = {
             "dormant": (scores <= DORMANT).double(),
             "dead": (scores <= 0.0).double(),
-            "active": (values > 0).mean(-1, dtype=torch.float64),
+            "active": (values > 0).to(device).mean(-1, dtype=torch.float64),
         }
         for name, share in shares.items():
             found[f"{name}/{layer}"] = torch.where(scores.isnan(), torch.nan, share).mean()
             parts[name].append(found[f"{name}/{layer}"] * (values if name == "active" else scores).numel())
         units, pairs = units + scores.numel(), pairs + values.numel()
     if units:
-        together = {name: torch.stack(counts).sum() for name, counts in parts.items()}
+        together = {name: stacked(counts).sum() for name, counts in parts.items()}
         found |= {name: count / (pairs if name == "active" else units) for name, count in together.items()}
     return found
 
@@ -93,7 +95,7 @@ def feature_measures(features: Tensor) -> dict[str, Tensor]:
     Features have shape (examples, width), or (members, examples, width) in an ensemble, whose measures are averaged
     over the members. Features of images, (examples, ...) with more than three dimensions, are flattened first.
     """
-    stack = (features.flatten(1) if features.dim() > 3 else features).double()
+    stack = double(features.flatten(1) if features.dim() > 3 else features)
     values = eigenvalues(gram(stack)).flip(-1)
     singular, largest = values.sqrt(), values[..., :1]
     reached = singular.cumsum(-1) < (1 - DELTA) * singular.sum(-1, keepdim=True)

@@ -15,20 +15,9 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parameter import is_lazy
 
 from .injected import Injected
-from .layers import DeclaresMatrices, Matrix, own_matrices, register_matrices
+from .layers import Matrix, own_matrices
 from .patterns import Parts, Patterns, Split, any_matches, as_patterns, as_split, check_pattern, matches
 from .undeclared import message
-
-__all__ = [
-    "LEFT_ALONE",
-    "DeclaresMatrices",
-    "Inventory",
-    "Matrix",
-    "Patterns",
-    "Split",
-    "register_matrices",
-    "take_inventory",
-]
 
 EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 # Layers whose parameters are not matrices in FIRE's sense, whatever their shape: they are left unchanged and listed.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from .units import HiddenLayer
+from .unit_weights import HiddenLayer
 
 Loss: TypeAlias = Callable[[], Tensor]
 # Draws a batch of a module's inputs with a random generator: one tensor or several; the first dimension is examples.

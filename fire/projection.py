@@ -11,8 +11,10 @@ from typing import Literal, TypeAlias
 import torch
 from torch import nn
 
-from .matrices import Inventory, Matrix, Patterns, Split, refuse_not_real, take_inventory
+from .layers import Matrix
+from .matrices import Inventory, refuse_not_real, take_inventory
 from .measures import singular_values
+from .patterns import Patterns, Split
 from .polar import Solver, polar_factor
 from .report import MatrixReport, Snapshot, clock, left_rows, table
 from .statistics import modules_with_statistics

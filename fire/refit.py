@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from .devices import double
 from .injected import Injected
 from .matrices import holder_of, take_inventory
 from .network import Network
@@ -42,19 +43,19 @@ class LastLayer:
     def features(self, inputs: Tensor) -> Tensor:
         """Return the layer's inputs as (members, examples, in), in float64."""
         members = len(self.weight)
-        stack = inputs.detach().double()
+        stack = double(inputs.detach())
         if members == 1:
             return stack.reshape(1, -1, stack.shape[-1])
         return stack.expand(members, *stack.shape[-2:])
 
     def values(self, outputs: Tensor) -> Tensor:
         """Return the layer's outputs as (members, examples, out), in float64."""
-        return outputs.detach().double().reshape(len(self.weight), -1, self.weight.shape[-2])
+        return double(outputs.detach()).reshape(len(self.weight), -1, self.weight.shape[-2])
 
     def applied(self, features: Tensor) -> Tensor:
         """Return the outputs of a linear layer with these weights."""
-        found = features @ self.weight.double().mT
-        return found if self.bias is None else found + self.bias.double().unsqueeze(-2)
+        found = features @ double(self.weight).mT
+        return found if self.bias is None else found + double(self.bias).unsqueeze(-2)
 
 
 def last_linear_layers(module: nn.Module, network: Network) -> list[LastLayer]:
@@ -181,8 +182,8 @@ def refit_(module: nn.Module, before: nn.Module, network: Network, draw: Draw) -
         errors = [others.error(change) for change in fitted.solved(RIDGES)]
         ridge = next(ridge for ridge, error in zip(RIDGES, errors, strict=True) if error <= ENOUGH * min(errors))
         (change,) = (fitted + others).solved((ridge,))
-        layer.weight.copy_(layer.weight.double() + change[..., :-1, :].mT)
+        layer.weight.copy_(double(layer.weight) + change[..., :-1, :].mT)
         if layer.bias is not None:
-            layer.bias.copy_(layer.bias.double() + change[..., -1, :])
+            layer.bias.copy_(double(layer.bias) + change[..., -1, :])
         chosen[f"ridge {layer.name}"] = ridge
     return chosen

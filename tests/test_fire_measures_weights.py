@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fire_rl import fire
 from fire_rl.fire import Injection, Matrix, MethodNetwork, take_inventory
+from fire_rl.fire.activity import feature_measures, unit_measures
 from fire_rl.fire.curvature import top_eigenvalue
 from fire_rl.fire.spectra import gram_measures
+from fire_rl.fire.weights import norms
 from tests.fixtures.measured import make_module, make_network, measured
 
 
@@ -90,6 +93,20 @@ def test_norms_and_squared_frobenius_error_equal_sums_over_parameters():
     assert first[name].shape == (8, 16)
     with pytest.raises(ValueError, match=r"network 'q': the reference has no value for '0\.0\.bias'"):
         measured(network, {})
+
+
+def test_the_norm_of_all_weights_is_known_if_they_lie_on_several_devices():
+    tensors = {"far": torch.ones(3, 4, device="meta"), "near": torch.ones(2)}
+    found = norms("weight_norm", tensors, ["near"])
+    assert found["weight_norm"].device.type == "meta"
+    assert float(found["weight_norm/near"]) == pytest.approx(math.sqrt(2))
+
+
+def test_measures_of_an_apple_gpu_which_has_no_float64_are_computed_on_the_cpu():
+    with FakeTensorMode():
+        values = torch.ones(4, 6, device="mps")
+        found = norms("weight_norm", {"weight": values}, []) | feature_measures(values) | unit_measures({"1": values})
+    assert {name: value.device.type for name, value in found.items()} == dict.fromkeys(found, "cpu")
 
 
 def test_gradient_norm_equals_that_of_a_backward_pass():

@@ -31,6 +31,13 @@ def test_power_iteration_converges_to_the_largest_singular_value():
     assert (value.detach() - wanted).abs().item() == pytest.approx(errors[-1], abs=1e-6)
 
 
+def test_l2_init_knows_layers_on_several_devices():
+    module = nn.Sequential(nn.Linear(3, 4, device="meta"), nn.Linear(4, 2))
+    initial = {name: value.clone() for name, value in module.state_dict().items()}
+    value: Any = L2Init().penalty(Network("n", module, initial))
+    assert value.device.type == "meta"
+
+
 def test_a_matrix_of_zeros_has_a_penalty_and_no_gradient():
     module: Any = nn.Linear(4, 3)
     for parameter in module.parameters():

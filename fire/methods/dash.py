@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.rnn import RNNBase, RNNCellBase
 
-from ..matrices import LEFT_ALONE, Matrix
+from ..layers import Matrix
+from ..matrices import LEFT_ALONE
 from ..network import Loss, LossByBatch, MethodNetwork, Network
 from ..report import left_rows
 from ..undisturbed import undisturbed

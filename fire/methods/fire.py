@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from ..matrices import EMBEDDING, NOT_CHOSEN, PACKED, Inventory, Matrix, take_inventory
+from ..layers import Matrix
+from ..matrices import EMBEDDING, NOT_CHOSEN, PACKED, Inventory, take_inventory
 from ..network import MethodNetwork, Network, lies_in
 from ..patterns import Patterns, Split, as_patterns, as_split, read_patterns, read_split, write_patterns, write_split
 from ..polar import Solver

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from ..injected import Injected
-from ..matrices import Matrix, refuse_not_real, take_inventory
+from ..layers import Matrix
+from ..matrices import refuse_not_real, take_inventory
 from ..network import (
     MethodNetwork,
     Network,

@@ -16,6 +16,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from ..devices import multiply_, stacked
 from ..methods.method import option
 from ..network import Network, lies_in
 from .regularizer import Regularizer, with_gradient
@@ -67,16 +68,18 @@ class Parseval(Regularizer):
             """Return 4 (W W' - scale I) W times the matrix's factor; for gains 4 (g^2 - scale) g times the strength."""
 
             def write(index: int, rows: Tensor) -> None:
-                torch._foreach_mul_(grams[index], 4 * factors[index] * factor)
+                multiply_(grams[index], 4 * factors[index] * factor)
                 for weight, gram, out in zip(weights[index], grams[index], self._blocks(rows), strict=True):
                     _product(weight, gram, out)
 
             pairs = zip(stretched, gains, strict=True)
-            of_gains = [each * gain.parameter.detach() * (4 * self.strength * factor) for each, gain in pairs]
+            of_gains = [
+                each * gain.parameter.detach() * (4 * self.strength * factor).to(each.device) for each, gain in pairs
+            ]
             return [*new_gradients(matrices, write), *of_gains]
 
         parameters = [*owners(matrices), *(gain.parameter for gain in gains)]
-        return with_gradient(torch.stack(values).sum(), parameters, gradients)
+        return with_gradient(stacked(values).sum(), parameters, gradients)
 
     def _matrices(self, network: Network) -> list[TrainedMatrix]:
         return trained_matrices(network.module) if self.outputs == "include" else hidden_matrices(network)

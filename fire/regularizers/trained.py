@@ -12,7 +12,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from ..matrices import LEFT_ALONE, Matrix, take_inventory
+from ..layers import Matrix
+from ..matrices import LEFT_ALONE, take_inventory
 
 
 @dataclass(frozen=True)
