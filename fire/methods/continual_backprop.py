@@ -64,7 +64,8 @@ class ContinualBackprop(UnitResets):
     def _begin(self, network: MethodNetwork, renews: bool) -> None:
         """Create the memory. Counts are on the device, so that every step does the same operations and can be captured.
 
-        A unit that existed before the method started has 0 as its step of birth.
+        A unit that existed before the method started has 0 as its step of birth, because its utility is observed from
+        then on; its weights have LONG_AGO, because Adam's step count, which may have begun earlier, is right for them.
         """
         super().begin(network)
         memory = network.memory
