@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from .event import NetworkReport
+from .matrices import refuse_not_real
 from .methods import Method
-from .network import DrawInputs, Loss, MethodNetwork, Network
+from .network import DrawInputs, Loss, MethodNetwork, Network, tensors_in
 from .report import Snapshot, clock
 from .spelling import spell
 
@@ -39,6 +40,7 @@ def ready_networks(
         try:
             if method.needs_loss and network.loss is None:
                 raise ValueError(f"{spell(method)} needs examples: give `act` the network's loss")
+            refuse_not_real(one for one in method.inventory(network.module).matrices if one.view.is_complex())
             method.ready(network)
         except ValueError as error:
             raise ValueError(f"network {network.name!r}: {error}") from error
@@ -72,7 +74,7 @@ def structures(networks: Mapping[str, Network]) -> dict[str, list[Any]]:
     return {
         name: [
             *((key, type(module)) for key, module in network.module.named_modules()),
-            *((key, value.shape) for key, value in network.module.state_dict().items()),
+            *((key, value.shape) for key, value in tensors_in(network.module).items()),
         ]
         for name, network in networks.items()
     }

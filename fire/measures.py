@@ -18,7 +18,7 @@ from .activity import HeadInput, Watch, feature_measures, missing_measures, sile
 from .curvature import top_eigenvalue
 from .devices import double, stacked
 from .layers import Matrix
-from .matrices import take_inventory
+from .matrices import last_layers, take_inventory
 from .network import Loss, Network
 from .patterns import Patterns, Split
 from .spectra import deviations_, eigenvalues, gram, gram_measures
@@ -31,8 +31,8 @@ Run: TypeAlias = Callable[[], object]  # runs a network's module on examples
 
 def feature_width(network: Network) -> int | None:
     """Return the number of inputs of the head's last layer; None if it is not known."""
-    matrices = take_inventory(network.module.get_submodule(network.head[0])).matrices if network.head else ()
-    return matrices[-1].d_in if matrices else None
+    matrices = last_layers(network.module, network.head[:1]).values() if network.head else ()
+    return next((matrix.d_in for matrix in matrices), None)
 
 
 def measure(
@@ -58,6 +58,9 @@ def measure(
         raise ValueError(f"network {network.name!r} has no loss: the Hessian needs one")
     matrices = take_inventory(network.module).matrices
     trained = {name: weight for name, weight in network.module.named_parameters() if weight.requires_grad}
+    for name, weight in (*trained.items(), *((matrix.name, matrix.view) for matrix in matrices)):
+        if weight.is_complex():
+            raise ValueError(f"network {network.name!r}: {name!r} is complex; there are measures for real numbers only")
     weights = weights_with_matrices(trained, matrices)
     found = gram_measures(matrices) | weight_measures(network, trained, weights, reference)
     top: dict[str, float] = {}

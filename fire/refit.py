@@ -12,17 +12,18 @@ layer worse conditioned for little. Then all batches are used. Computed in float
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from .activity import first_input
 from .devices import double
 from .injected import Injected
-from .matrices import holder_of, take_inventory
+from .matrices import holder_of, last_layers, take_inventory
 from .network import Network
 from .outputs import Batch, Draw
-from .probe import last_layers
 
 RIDGES = tuple(10.0**power for power in (0, -1, -2, -3, -4, -5, -6, -7, -8))
 ENOUGH = 1.05
@@ -93,11 +94,12 @@ class Passing(ExitStack):
         super().__init__()
         self.layer = layer
         self.features = self.outputs = torch.empty(0)
-        self.enter_context(module.get_submodule(layer.name).register_forward_hook(self._keep))
+        self.enter_context(module.get_submodule(layer.name).register_forward_hook(self._keep, with_kwargs=True))
 
-    def _keep(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        # Copies, because the layers around it may write in place.
-        self.features, self.outputs = self.layer.features(inputs[0]).clone(), self.layer.values(output).clone()
+    def _keep(self, module: nn.Module, inputs: tuple[Any, ...], named: Mapping[str, Any], output: Tensor) -> None:
+        given = first_input(inputs, named)
+        if given is not None:  # copies, because the layers around it may write in place
+            self.features, self.outputs = self.layer.features(given).clone(), self.layer.values(output).clone()
 
 
 @torch.no_grad()

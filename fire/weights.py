@@ -14,12 +14,13 @@ from torch import Tensor
 
 from .devices import device_with_float64, double, stacked
 from .layers import Matrix
-from .network import Network, lies_in
+from .network import Network
 
 
 def weights_with_matrices(trained: Iterable[str], matrices: Sequence[Matrix]) -> list[str]:
     """Return the names of parameters that hold matrices; one may hold several, as attention's query, key and value."""
-    return [name for name in trained if any(lies_in(matrix.name, (name,)) for matrix in matrices)]
+    holders = {matrix.parameter for matrix in matrices}
+    return [name for name in trained if name in holders]
 
 
 @torch.no_grad()

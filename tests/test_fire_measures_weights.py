@@ -153,6 +153,18 @@ def test_the_effective_learning_rate_shows_how_far_a_step_turns_a_normalised_wei
         assert rates[0] / rates[1] == pytest.approx(factor)
 
 
+def test_a_matrix_with_a_name_of_its_own_counts_as_the_weight_that_holds_it():
+    class Maps(Ensemble):
+        def plastic_matrices(self) -> Iterable[Matrix]:
+            yield Matrix("maps", self.weight.mT, self.weight.shape[2], self.weight.shape[1])
+
+    module = Maps(2, 3, 4)
+    found = measured(MethodNetwork("q", module, {}, torch.optim.Adam(module.parameters(), 0.5)))
+    assert found["effective_learning_rate/weight"] == pytest.approx(0.5 / float(module.weight.detach().norm()))
+    assert "weight_norm/weight" in found
+    assert "deviation/maps" in found
+
+
 def test_parts_of_one_weight_are_separate_matrices():
     found = measured(MethodNetwork("attention", nn.MultiheadAttention(8, 2), {}))
     assert found["deviation/in_proj_weight.query"] != found["deviation/in_proj_weight.value"]

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from ..devices import multiply_, stacked
 from ..methods.method import option
-from ..network import Network, lies_in
+from ..network import Network
 from .regularizer import Regularizer, with_gradient
-from .trained import TrainedMatrix, new_gradients, owners, trained_matrices, trained_vectors
+from .trained import TrainedMatrix, new_gradients, output_addresses, owners, trained_matrices, trained_vectors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,11 +107,8 @@ class Parseval(Regularizer):
 
 def hidden_matrices(network: Network) -> list[TrainedMatrix]:
     """Return all matrices but output layers: the last matrix of each head, or of the module if no head is named."""
-    matrices = trained_matrices(network.module)
-    names = [found.name for found in matrices]
-    parts = [[name for name in names if lies_in(name, (head,))] for head in network.head] if network.head else [names]
-    outputs = {part[-1] for part in parts if part}
-    return [found for found in matrices if found.name not in outputs]
+    outputs = output_addresses(network.module, tuple(network.head))
+    return [found for found in trained_matrices(network.module) if found.matrix.view.data_ptr() not in outputs]
 
 
 def _is_wide(weight: Tensor) -> bool:
