@@ -36,11 +36,12 @@ def ready_networks(
     ]
     seconds = []
     for network in found:
-        started = clock(probe := next(network.module.parameters()))
+        probe = next(network.module.parameters())
         try:
             if method.needs_loss and network.loss is None:
                 raise ValueError(f"{spell(method)} needs examples: give `act` the network's loss")
             refuse_not_real(one for one in method.inventory(network.module).matrices if one.view.is_complex())
+            started = clock(probe)
             method.ready(network)
         except ValueError as error:
             raise ValueError(f"network {network.name!r}: {error}") from error
