@@ -25,7 +25,8 @@ from fire_rl.agents.dqn.networks import make_network
 from fire_rl.agents.sac.networks import Critic
 from fire_rl.fire import Probe, fire_, hidden_layers
 from fire_rl.fire.diagnosis import Bench, Diagnosis, examine
-from fire_rl.fire.probe import Data, Run, last_layers, plain_run
+from fire_rl.fire.matrices import last_layers
+from fire_rl.fire.probe import Data, Run, plain_run
 
 OBSERVATION, ACTION, WIDTH = 8, 3, 32
 TESTED_FROM = 100_000  # the first seed of the examined networks, away from the seeds of the fresh ones

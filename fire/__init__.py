@@ -5,8 +5,9 @@ from .aliases import INTERVENTIONS, Intervention, NoIntervention, describe_inter
 from .diagnosis import Diagnosis, diagnose
 from .event import Event, NetworkReport
 from .finite import first_not_finite
+from .layers import Matrix, register_matrices
 from .manager import PlasticityManager
-from .matrices import Inventory, Matrix, register_matrices, take_inventory
+from .matrices import Inventory, take_inventory
 from .measures import deviation_from_isometry, measure, singular_values, squared_frobenius_error
 from .methods import (
     METHODS,
@@ -38,7 +39,8 @@ from .statistics import refresh_statistics_
 from .tracing import UnitsReport, declare_units
 from .trainability import Probed
 from .trigger import MEASURES, Trigger, parse_trigger
-from .units import HiddenLayer, Weights, hidden_layers, new_draw, units_between
+from .unit_weights import HiddenLayer, Weights, new_draw
+from .units import hidden_layers, units_between
 
 __all__ = [
     "INTERVENTIONS",

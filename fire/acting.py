@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from .event import NetworkReport
+from .matrices import refuse_not_real
 from .methods import Method
-from .network import DrawInputs, Loss, MethodNetwork, Network
+from .network import DrawInputs, Loss, MethodNetwork, Network, tensors_in
 from .report import Snapshot, clock
 from .spelling import spell
 
@@ -35,10 +36,12 @@ def ready_networks(
     ]
     seconds = []
     for network in found:
-        started = clock(probe := next(network.module.parameters()))
+        probe = next(network.module.parameters())
         try:
             if method.needs_loss and network.loss is None:
                 raise ValueError(f"{spell(method)} needs examples: give `act` the network's loss")
+            refuse_not_real(one for one in method.inventory(network.module).matrices if one.view.is_complex())
+            started = clock(probe)
             method.ready(network)
         except ValueError as error:
             raise ValueError(f"network {network.name!r}: {error}") from error
@@ -72,7 +75,7 @@ def structures(networks: Mapping[str, Network]) -> dict[str, list[Any]]:
     return {
         name: [
             *((key, type(module)) for key, module in network.module.named_modules()),
-            *((key, value.shape) for key, value in network.module.state_dict().items()),
+            *((key, value.shape) for key, value in tensors_in(network.module).items()),
         ]
         for name, network in networks.items()
     }

@@ -15,14 +15,17 @@ math/0503442.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
-from .matrices import holder_of, take_inventory
+from .devices import device_with_float64, double, stacked
+from .matrices import last_layers
 from .network import Network
 from .spectra import eigenvalues, gram
-from .units import HiddenLayer
+from .unit_weights import HiddenLayer
 
 DORMANT = 0.1
 DELTA = 0.01
@@ -40,18 +43,19 @@ def unit_measures(activations: Mapping[str, Tensor]) -> dict[str, Tensor]:
     parts: dict[str, list[Tensor]] = {"dormant": [], "dead": [], "active": []}
     units = pairs = 0
     for layer, values in activations.items():
-        scores = dormancy_scores(values)
+        device = device_with_float64(values)
+        scores = dormancy_scores(values).to(device)
         shares = {
             "dormant": (scores <= DORMANT).double(),
             "dead": (scores <= 0.0).double(),
-            "active": (values > 0).mean(-1, dtype=torch.float64),
+            "active": (values > 0).to(device).mean(-1, dtype=torch.float64),
         }
         for name, share in shares.items():
             found[f"{name}/{layer}"] = torch.where(scores.isnan(), torch.nan, share).mean()
             parts[name].append(found[f"{name}/{layer}"] * (values if name == "active" else scores).numel())
         units, pairs = units + scores.numel(), pairs + values.numel()
     if units:
-        together = {name: torch.stack(counts).sum() for name, counts in parts.items()}
+        together = {name: stacked(counts).sum() for name, counts in parts.items()}
         found |= {name: count / (pairs if name == "active" else units) for name, count in together.items()}
     return found
 
@@ -93,7 +97,7 @@ def feature_measures(features: Tensor) -> dict[str, Tensor]:
     Features have shape (examples, width), or (members, examples, width) in an ensemble, whose measures are averaged
     over the members. Features of images, (examples, ...) with more than three dimensions, are flattened first.
     """
-    stack = (features.flatten(1) if features.dim() > 3 else features).double()
+    stack = double(features.flatten(1) if features.dim() > 3 else features)
     values = eigenvalues(gram(stack)).flip(-1)
     singular, largest = values.sqrt(), values[..., :1]
     reached = singular.cumsum(-1) < (1 - DELTA) * singular.sum(-1, keepdim=True)
@@ -102,6 +106,11 @@ def feature_measures(features: Tensor) -> dict[str, Tensor]:
     stable = torch.where(largest == 0, 0.0, values.sum(-1, keepdim=True) / largest)
     lengths = torch.linalg.vector_norm(stack, dim=-1)
     return {"effective_rank": effective.mean(), "stable_rank": stable.mean(), "feature_norm": lengths.mean()}
+
+
+def first_input(inputs: tuple[Any, ...], named: Mapping[str, Any]) -> Tensor | None:
+    """Return the first tensor with which a module was called, by place or by name."""
+    return next((each for each in (*inputs, *named.values()) if isinstance(each, Tensor)), None)
 
 
 class Watch(Mapping[str, Tensor], AbstractContextManager["Watch"]):
@@ -116,17 +125,19 @@ class Watch(Mapping[str, Tensor], AbstractContextManager["Watch"]):
         self._outputs: dict[str, Tensor] = {}
         self._trained: set[str] = set()
         self._handles = [
-            module.get_submodule(layer.read_by).register_forward_pre_hook(partial(self._keep_input, name))
+            module.get_submodule(layer.read_by).register_forward_pre_hook(
+                partial(self._keep_input, name), with_kwargs=True
+            )
             if layer.read_by
             else module.get_submodule(name).register_forward_hook(partial(self._keep, name))
             for name, layer in self._layers.items()
         ]
 
-    def _keep_input(self, name: str, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if inputs:
-            self._keep(name, module, (), inputs[0])
+    def _keep_input(self, name: str, module: nn.Module, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> None:
+        if (given := first_input(inputs, named)) is not None:
+            self._keep(name, module, (), given)
 
-    def _keep(self, name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def _keep(self, name: str, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
         if output.requires_grad:
             self._trained.add(name)
         elif name in self._trained:
@@ -163,7 +174,8 @@ class Watch(Mapping[str, Tensor], AbstractContextManager["Watch"]):
 class HeadInput(ExitStack):
     """Keep the features: the input of the last layer of the network's first head, in the last pass with gradients.
 
-    With `every_pass`, passes without gradients count too. Features of sequences become (examples x positions, width).
+    With `every_pass`, passes without gradients count too. Features of sequences become (examples x positions, width),
+    and those of images (examples, width).
     """
 
     def __init__(self, network: Network, every_pass: bool = False) -> None:
@@ -171,21 +183,18 @@ class HeadInput(ExitStack):
         self.latest: Tensor | None = None
         self._every_pass = every_pass
         for name in network.head[:1]:
-            last, self._rows = _last_layer(network.module.get_submodule(name))
-            self.enter_context(last.register_forward_pre_hook(self._keep))
+            layers = last_layers(network.module, (name,))
+            last = network.module.get_submodule(next(iter(layers), name))
+            self._rows = any(matrix.view.dim() == 2 for matrix in layers.values())  # not in an ensemble
+            self.enter_context(last.register_forward_pre_hook(self._keep, with_kwargs=True))
 
-    def _keep(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if inputs and (self._every_pass or torch.is_grad_enabled()):  # targets are computed without gradients
-            kept = inputs[0].detach().clone()  # the layer may overwrite its input in place
-            self.latest = kept.flatten(0, -2) if self._rows and kept.dim() > 2 else kept
-
-
-def _last_layer(head: nn.Module) -> tuple[nn.Module, bool]:
-    """Return the module that holds the head's last weight matrix; in an injected head, that of the trained part.
-
-    Also return whether each row of its input is an example: not in an ensemble or a convolution.
-    """
-    matrices = take_inventory(head).matrices
-    if not matrices:
-        return head, False
-    return head.get_submodule(holder_of(matrices[-1].name, head)), matrices[-1].view.dim() == 2
+    def _keep(self, module: nn.Module, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> None:
+        given = first_input(inputs, named)
+        if given is None or not (self._every_pass or torch.is_grad_enabled()):  # targets are computed without gradients
+            return
+        kept = given.detach().clone()  # the layer may overwrite its input in place
+        if isinstance(module, _ConvNd):
+            kept = kept.flatten(1)
+        elif self._rows and kept.dim() > 2:
+            kept = kept.flatten(0, -2)
+        self.latest = kept

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .devices import device_with_float64
+
 STEPS = 40
 TOLERANCE = 1e-3
 
@@ -26,7 +28,7 @@ def top_eigenvalue(gradients: Sequence[Tensor], parameters: Sequence[Tensor]) ->
     size = sum(parameter.numel() for parameter in parameters)
     # A separate generator on the CPU: the run's own generators do not advance, and every device starts alike.
     start = torch.randn(size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    direction = (start / start.norm()).to(parameters[0].device)
+    direction = (start / start.norm()).to(device_with_float64(parameters[0]))
     before, beta = torch.zeros_like(direction), 0.0
     diagonal: list[float] = []
     off_diagonal: list[float] = []
@@ -51,10 +53,10 @@ def top_eigenvalue(gradients: Sequence[Tensor], parameters: Sequence[Tensor]) ->
 def hessian_product(gradients: Sequence[Tensor], parameters: Sequence[Tensor], vector: Tensor) -> Tensor:
     """Return H v in float64; its entries are zero for parameters on which the gradient does not depend."""
     parts = vector.split([parameter.numel() for parameter in parameters])
-    along = [part.view_as(parameter).to(parameter.dtype) for part, parameter in zip(parts, parameters, strict=True)]
+    along = [part.view_as(parameter).to(parameter) for part, parameter in zip(parts, parameters, strict=True)]
     bent = [(gradient, part) for gradient, part in zip(gradients, along, strict=True) if gradient.requires_grad]
     if not bent:
         return torch.zeros_like(vector)
     outputs, directions = zip(*bent, strict=True)
     products = torch.autograd.grad(outputs, parameters, directions, retain_graph=True, materialize_grads=True)
-    return torch.cat([product.reshape(-1) for product in products]).double()
+    return torch.cat([product.reshape(-1).to(vector) for product in products])

@@ -8,7 +8,7 @@ whether the loss lies in the last layer or in the hidden layers.
 """
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -16,6 +16,7 @@ from torch import nn
 
 from .event import finite
 from .finite import first_not_finite
+from .matrices import last_layers
 from .network import Network
 from .probe import (
     Data,
@@ -27,7 +28,6 @@ from .probe import (
     added,
     curve,
     initialised_again,
-    last_layers,
     learned_share,
     outputs_of,
     plain_optimizer,
@@ -181,7 +181,7 @@ def diagnose(
         return examine(module, name, bench, last_layers(module, head))
 
 
-def examine(module: nn.Module, name: str, bench: Bench, layers: Sequence[str]) -> Diagnosis:
+def examine(module: nn.Module, name: str, bench: Bench, layers: Collection[str]) -> Diagnosis:
     """Return the diagnosis of a network; the readings with a fresh last layer are made only if something is lost."""
     readings: dict[str, Reading] = {form: bench.read(form, [module], form) for form in FORMS}
     for form in FORMS:

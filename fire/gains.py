@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from .matrices import Matrix
+from .devices import double
+from .layers import Matrix
 from .outputs import Batch
 
 NOT_LINEAR = (nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
@@ -118,20 +119,20 @@ def keep_sizes_(module: nn.Module, before: nn.Module, layers: Layers, batch: Bat
     wanted, gains = dict[str, Tensor](), dict[str, Tensor]()
 
     def note(name: str, owner: nn.Module, inputs: Any, named: Any, output: Tensor) -> None:
-        wanted[name] = _mean(output.double().square(), members(owner, layers[name], output))
+        wanted[name] = _mean(double(output).square(), members(owner, layers[name], output))
 
     def correct(name: str, owner: nn.Module, inputs: Any, named: Any, output: Tensor) -> Tensor | None:
         if name not in wanted:
             return None
         views = layers[name]
-        offset = at_factor(owner, views, 0.0, inputs, named).double()
-        linear = output.double() - offset
+        offset = double(at_factor(owner, views, 0.0, inputs, named))
+        linear = double(output) - offset
         count = members(owner, views, output)
         square, product, rest = (_mean(each, count) for each in (linear.square(), linear * offset, offset.square()))
         gain = gains[name] = solved(square, product, rest, wanted[name])
         for view in views:
-            view.mul_(_shaped(gain, view).to(view.dtype))
-        return (offset + _shaped(gain, output) * linear).to(output.dtype)
+            view.mul_(_shaped(gain, view).to(view))
+        return (offset + _shaped(gain, output) * linear).to(output)
 
     with first_passes(before, layers, note):
         before(*batch)

@@ -38,7 +38,7 @@ class Before:
     def __init__(self, network: MethodNetwork) -> None:
         self.network = network
         self.places = {name: _place(value) for name, value in tensors_of(network)}
-        self.initial = {name: value.clone() for name, value in network.initial.items()}
+        self.initial = {name: value.clone() for name, value in network.initial.items() if isinstance(value, Tensor)}
         self.modes = {name: module.training for name, module in network.module.named_modules()}
         held = [(name, value) for name, value in network.memory.items() if isinstance(value, Tensor)]
         self.memory = {name: (value.shape, value.dtype) for name, value in held}

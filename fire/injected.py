@@ -8,8 +8,8 @@ from torch import Tensor, nn
 class Injected(nn.Module):
     """A head after an injection: the old head, frozen, and two copies of the initial head, one of which is trained.
 
-    The head takes one input and gives one output. `old` and `frozen` never change; methods find weight matrices and
-    units in `trained` only.
+    The head takes one input and gives one output. `old` and `frozen` are not trained, but methods that reset or shrink
+    a whole head write to them too. Methods find weight matrices and units in `trained` only.
     """
 
     def __init__(self, old: nn.Module, trained: nn.Module) -> None:

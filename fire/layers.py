@@ -18,9 +18,10 @@ from torch.nn.modules.rnn import RNNBase, RNNCellBase
 
 @dataclass(frozen=True)
 class Matrix:
-    """One matrix, or a stack of equal-sized ones (kernel positions, groups, members) in the view's leading dimensions.
+    """A matrix whose `view` is written in place, and so must be a view of a parameter, of shape (..., d_out, d_in).
 
-    `view` is a writable view (..., d_out, d_in) of a parameter; for a weight stored as (in, out) it is `weight.mT`.
+    For a weight stored as (in, out) the view is `weight.mT`. Leading dimensions of the view are a stack of equal-sized
+    matrices: kernel positions, groups, or the members of an ensemble.
     `parameter` is the parameter's name in the module whose inventory was taken. `caveats` are reasons why FIRE skips
     the matrix by default: "frozen", "tied" (to an embedding), "depthwise".
     """

@@ -12,23 +12,13 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import is_lazy
 
 from .injected import Injected
-from .layers import DeclaresMatrices, Matrix, own_matrices, register_matrices
+from .layers import Matrix, own_matrices
 from .patterns import Parts, Patterns, Split, any_matches, as_patterns, as_split, check_pattern, matches
 from .undeclared import message
-
-__all__ = [
-    "LEFT_ALONE",
-    "DeclaresMatrices",
-    "Inventory",
-    "Matrix",
-    "Patterns",
-    "Split",
-    "register_matrices",
-    "take_inventory",
-]
 
 EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 # Layers whose parameters are not matrices in FIRE's sense, whatever their shape: they are left unchanged and listed.
@@ -153,6 +143,7 @@ def _find(module: nn.Module, split: Sequence[tuple[str, Parts]]) -> tuple[Pairs,
             raise ValueError(f"module {name!r} has no weights yet: call it once on a batch first")
         if any(parameter.is_meta for parameter in child.parameters(recurse=False)):
             raise ValueError(f"module {name!r} has no values yet, as it is on the meta device")
+        _refuse_share(name, child)
         matrices, complete = own_matrices(child)
         own = [matrix for matrix in matrices if matrix.view.numel()]
         if len(own) > 1:
@@ -187,6 +178,20 @@ def _find(module: nn.Module, split: Sequence[tuple[str, Parts]]) -> tuple[Pairs,
     return found, settled
 
 
+def _refuse_share(name: str, child: nn.Module) -> None:
+    """Raise ValueError if this process holds only its share of the module's weights, as with FSDP."""
+    for key, parameter in child.named_parameters(recurse=False):
+        flat = key == "weight" and isinstance(child, nn.Linear | _ConvNd) and parameter.ndim == 1
+        distributed = any(kind.__name__ == "DTensor" for kind in type(parameter).__mro__)
+        if flat or distributed or getattr(parameter, "_is_flat_param", False):
+            raise ValueError(
+                f"module {name!r} holds only this process's share of its weights: gather the weights first; with "
+                "FullyShardedDataParallel call this inside summon_full_params(module), with fully_shard on a plain "
+                "module with the weights of get_model_state_dict, which set_model_state_dict then gives back (torch."
+                "distributed.checkpoint.state_dict)"
+            )
+
+
 def _divided(matrix: Matrix, name: str, parts: Parts) -> Iterator[Matrix]:
     """Yield the parts of one matrix, which is divided along its outputs."""
     sizes = [matrix.d_out // max(parts, 1)] * parts if isinstance(parts, int) else list(parts)
@@ -218,6 +223,20 @@ def _refuse_overlaps(matrices: Sequence[Matrix], module: nn.Module, name: str) -
             )
         part.fill_(True)
         taken[id(owner)] = matrix, seen
+
+
+def last_layers(module: nn.Module, head: Sequence[str] = ()) -> dict[str, Matrix]:
+    """Return the last layer with a weight matrix of each named head, or of the module if none is named.
+
+    The last one is the last in the order of registration. The result maps the layer's name to its last matrix.
+    """
+    found = {}
+    for name in head or ("",):
+        inside = module.get_submodule(name)
+        for matrix in take_inventory(inside).matrices[-1:]:
+            last = holder_of(matrix.name, inside)
+            found[".".join(part for part in (name, last) if part)] = matrix
+    return found
 
 
 def holder_of(name: str, module: nn.Module) -> str:

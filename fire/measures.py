@@ -16,10 +16,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .activity import HeadInput, Watch, feature_measures, missing_measures, silent_layers, unit_measures
 from .curvature import top_eigenvalue
-from .matrices import Matrix, Patterns, Split, take_inventory
+from .devices import double, stacked
+from .layers import Matrix
+from .matrices import last_layers, take_inventory
 from .network import Loss, Network
-from .polar import double
-from .spectra import gram, gram_measures
+from .patterns import Patterns, Split
+from .spectra import deviations_, eigenvalues, gram, gram_measures
 from .undisturbed import undisturbed
 from .units import hidden_layers
 from .weights import norms, weight_measures, weights_with_matrices
@@ -29,8 +31,8 @@ Run: TypeAlias = Callable[[], object]  # runs a network's module on examples
 
 def feature_width(network: Network) -> int | None:
     """Return the number of inputs of the head's last layer; None if it is not known."""
-    matrices = take_inventory(network.module.get_submodule(network.head[0])).matrices if network.head else ()
-    return matrices[-1].d_in if matrices else None
+    matrices = last_layers(network.module, network.head[:1]).values() if network.head else ()
+    return next((matrix.d_in for matrix in matrices), None)
 
 
 def measure(
@@ -56,6 +58,9 @@ def measure(
         raise ValueError(f"network {network.name!r} has no loss: the Hessian needs one")
     matrices = take_inventory(network.module).matrices
     trained = {name: weight for name, weight in network.module.named_parameters() if weight.requires_grad}
+    for name, weight in (*trained.items(), *((matrix.name, matrix.view) for matrix in matrices)):
+        if weight.is_complex():
+            raise ValueError(f"network {network.name!r}: {name!r} is complex; there are measures for real numbers only")
     weights = weights_with_matrices(trained, matrices)
     found = gram_measures(matrices) | weight_measures(network, trained, weights, reference)
     top: dict[str, float] = {}
@@ -92,7 +97,7 @@ def measure(
             examples = features.shape[-2] if features.dim() <= 3 else len(features)
             count = torch.tensor(float(examples), device=features.device)
             found |= feature_measures(features) | {"feature_examples": count}
-    values = torch.stack([value.double() for value in found.values()]).tolist() if found else []
+    values = stacked(map(double, found.values())).tolist() if found else []
     return dict(zip(found, values, strict=True)) | top
 
 
@@ -117,18 +122,11 @@ def deviation_from_isometry(
         inventory = take_inventory(matrix_or_module, include, exclude, split).declared()
         return {matrix.name: deviation_from_isometry(matrix) for matrix in inventory.matrices}
     if isinstance(matrix_or_module, Matrix):
-        return _deviation(double(matrix_or_module.view) / matrix_or_module.scale)
+        return float(deviations_(gram(double(matrix_or_module.view) / matrix_or_module.scale)).amax())
     if matrix_or_module.ndim not in (2, 3):
         shape = tuple(matrix_or_module.shape)
         raise ValueError(f"a tensor of shape {shape} is not a matrix or a stack of them; pass the module that holds it")
-    return _deviation(double(matrix_or_module.detach()))
-
-
-@torch.no_grad()
-def _deviation(stack: Tensor) -> float:
-    product = gram(stack)
-    product.diagonal(dim1=-2, dim2=-1).sub_(1.0)
-    return float(product.square().sum((-2, -1)).amax())
+    return float(deviations_(gram(double(matrix_or_module.detach()))).amax())
 
 
 def squared_frobenius_error(before: Tensor, after: Tensor) -> float:
@@ -146,8 +144,5 @@ def singular_values(matrix: Matrix) -> Tensor:
     measure or a histogram.
     """
     stack = double(matrix.view).reshape(-1, matrix.d_out, matrix.d_in) / matrix.scale
-    if not torch.isfinite(stack).all():
-        return torch.full((stack.shape[0], min(matrix.d_out, matrix.d_in)), torch.nan, dtype=torch.float64)
     largest = stack.abs().amax((-2, -1), keepdim=True).clamp_min(torch.finfo(stack.dtype).tiny)
-    eigenvalues = torch.linalg.eigvalsh(gram(stack / largest))
-    return (eigenvalues.clamp_min(0.0).sqrt() * largest[..., 0]).cpu()
+    return (eigenvalues(gram(stack / largest)).sqrt() * largest[..., 0]).cpu()

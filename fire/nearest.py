@@ -19,6 +19,6 @@ def choices(name: str, valid: Iterable[str]) -> str:
 
 
 def did_you_mean(name: str, valid: Iterable[str], cutoff: float = 0.6) -> str:
-    """The end of a message that says what there is already: "; did you mean X?" where a name is close, else nothing."""
+    """Return the end of an error message: "; did you mean X?" if a valid name is close, otherwise an empty text."""
     close = get_close_matches(name, list(valid), 1, cutoff)
     return f"; did you mean {close[0]}?" if close else ""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from .units import HiddenLayer
+from .unit_weights import HiddenLayer
 
 Loss: TypeAlias = Callable[[], Tensor]
 # Draws a batch of a module's inputs with a random generator: one tensor or several; the first dimension is examples.
@@ -99,11 +99,24 @@ def lies_in(name: str, parts: tuple[str, ...]) -> bool:
     return any(name == part or name.startswith(f"{part}.") for part in parts)
 
 
+def tensors_in(module: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters and buffers of a module's state_dict, shared ones under each of their names."""
+    state = module.state_dict(keep_vars=True)
+    return {name: value for name, value in state.items() if isinstance(value, Tensor)}  # without extra states
+
+
 @torch.no_grad()
-def restore_(module: nn.Module, initial: Mapping[str, Tensor], touches: Callable[[str], bool]) -> None:
-    """Reset every parameter and buffer whose name `touches` accepts to its initial value."""
-    for name, value in module.state_dict().items():
-        if touches(name):
+def restore_(
+    module: nn.Module,
+    initial: Mapping[str, Tensor],
+    touches: Callable[[str], bool],
+    keeps: Callable[[str], bool] = lambda name: False,
+) -> None:
+    """Reset every parameter and buffer of which `touches` accepts a name, and `keeps` none, to its initial value."""
+    tensors = tensors_in(module)
+    kept = {id(value) for name, value in tensors.items() if keeps(name)}
+    for name, value in tensors.items():
+        if touches(name) and id(value) not in kept:
             value.copy_(initial[name])
 
 
@@ -154,9 +167,23 @@ def refuse_not_renewable(network: Network, *, optimizer: bool, companions: bool)
 
 def refuse_missing_initial(network: Network) -> None:
     """Raise ValueError if the initial value of a parameter or buffer is missing."""
-    missing = network.module.state_dict().keys() - network.initial.keys()
+    missing = tensors_in(network.module).keys() - network.initial.keys()
     if missing:
         raise ValueError(f"network {network.name!r} has no initial value for {min(missing)!r}")
+
+
+def refuse_shared(method: str, network: Network, parts: tuple[str, ...], advice: str) -> None:
+    """Raise ValueError if a module outside the named parts has one of their parameters: it would change too.
+
+    A module may have several names.
+    """
+    inside = {child for part in parts for child in network.module.get_submodule(part).modules()}
+    outside = [(name, child) for name, child in network.module.named_modules() if child not in inside]
+    owners = {id(value): (name, key) for name, child in outside for key, value in child._parameters.items()}
+    for name, parameter in network.module.named_parameters(remove_duplicate=False):
+        if lies_in(name, parts) and id(parameter) in owners:
+            other = ".".join(part for part in owners[id(parameter)] if part)
+            raise ValueError(f"{method}: {name!r} of network {network.name!r} is the same weight as {other!r}{advice}")
 
 
 def renew_around_(network: Network, *, optimizer: bool, companions: bool, copy: bool = False) -> None:

@@ -7,6 +7,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
+from .devices import double
 from .network import MethodNetwork
 from .undisturbed import modes_restored, undisturbed
 
@@ -53,7 +54,7 @@ def examined(*modules: nn.Module) -> Iterator[None]:
 def spreads_of(module: nn.Module, batches: Sequence[Batch]) -> list[float]:
     """Return the variance of each output over all of its numbers."""
     columns = zip(*(outputs_of(module, batch) for batch in batches), strict=True)
-    values = [torch.cat([one.double().flatten() for one in column]) for column in columns]
+    values = [torch.cat([double(one).flatten() for one in column]) for column in columns]
     return [max(float(one.var(correction=0)), SMALLEST_SPREAD) for one in values]
 
 
@@ -64,5 +65,5 @@ def error_of(module: nn.Module, before: nn.Module, batches: Sequence[Batch], spr
     for batch in batches:
         pairs = zip(outputs_of(module, batch), outputs_of(before, batch), strict=True)
         for place, (now, then) in enumerate(pairs):
-            errors[place] += float((now.double() - then.double()).square().mean()) / len(batches)
+            errors[place] += float((double(now) - double(then)).square().mean()) / len(batches)
     return sum(error / spread for error, spread in zip(errors, spreads, strict=True)) / len(spreads)

@@ -12,6 +12,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from .devices import double
 from .nearest import choices
 
 Solver = Literal["newton-schulz", "exact", "polar-express"]
@@ -155,8 +156,3 @@ def normalise(matrix: Tensor) -> Tensor:
     matrix = matrix / torch.where(largest > 0, largest, 1.0)
     norm = torch.linalg.matrix_norm(matrix, keepdim=True)
     return matrix / torch.where(norm > 0, norm, 1.0)
-
-
-def double(tensor: Tensor) -> Tensor:
-    """Return the tensor in float64, on the same device, or on the CPU for Apple's GPUs, which have no float64."""
-    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()

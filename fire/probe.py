@@ -7,7 +7,7 @@ Plasticity in Neural Networks", ICML 2023, arXiv 2303.01486, measure plasticity 
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 
-from .matrices import holder_of, take_inventory
 from .undisturbed import modes_restored, streams_kept, undisturbed
 
 Run: TypeAlias = Callable[[nn.Module, Any], Tensor]  # a module on a batch -> (examples, outputs)
 MakeOptimizer: TypeAlias = Callable[[list[Tensor], float], Optimizer]  # from parameters and a learning rate
 FEWEST_SEEDS, MOST_SEEDS = 3, 11  # of a probe
+FRESH = "give fresh=, a function that makes a new network from a seed"
 SMALLEST_SPREAD = 1e-6  # standard deviation of an output over the data below which it counts as constant
 
 
@@ -175,23 +175,8 @@ def learned_share(errors: Sequence[float]) -> float:
     return sum(max(0.0, 1.0 - error) if math.isfinite(error) else 0.0 for error in errors[1:]) / (len(errors) - 1)
 
 
-def last_layers(module: nn.Module, head: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the name of the last layer with a weight matrix of each named head, or of the module if none is named.
-
-    The last layer is the last one in the order of registration.
-    """
-    found = []
-    for name in head or ("",):
-        inside = module.get_submodule(name)
-        matrices = take_inventory(inside).matrices
-        if matrices:
-            last = holder_of(matrices[-1].name, inside)
-            found.append(".".join(part for part in (name, last) if part))
-    return tuple(found)
-
-
 @torch.no_grad()
-def with_layers_of(module: nn.Module, other: nn.Module, layers: Sequence[str]) -> nn.Module:
+def with_layers_of(module: nn.Module, other: nn.Module, layers: Iterable[str]) -> nn.Module:
     """Return a copy of the module in which some layers have the values of another module of its kind."""
     made = copy.deepcopy(module)
     for name in layers:
@@ -200,18 +185,23 @@ def with_layers_of(module: nn.Module, other: nn.Module, layers: Sequence[str]) -
 
 
 def initialised_again(module: nn.Module, seed: int) -> nn.Module:
-    """Return a copy that the `reset_parameters` of its parts initialise again; raise ValueError if a part has none."""
+    """Return a copy that the `reset_parameters` of its parts initialise again; raise ValueError if a part has none.
+
+    Parts are initialised before the modules that hold them, as in a constructor. ValueError is also raised if nothing
+    writes to a parameter of two or more dimensions, such as one from which a weight is computed at each pass.
+    """
     made = copy.deepcopy(module)
-    with streams_kept(module):
+    weights = {name: each for name, each in made.named_parameters() if each.ndim > 1 and each.is_floating_point()}
+    with streams_kept(module), torch.no_grad():
         torch.manual_seed(seed)
-        for name, part in made.named_modules():
-            if not any(True for _ in part.parameters(recurse=False)):
-                continue
+        for weight in weights.values():
+            weight.fill_(math.nan)
+        for name, part in reversed(list(made.named_modules())):
             reset = getattr(part, "reset_parameters", None) or getattr(part, "_reset_parameters", None)
-            if not callable(reset):
-                raise ValueError(
-                    f"{type(part).__name__} {name!r} cannot be initialised again: give fresh=, a function that "
-                    "makes a new network from a seed"
-                )
-            reset()
+            if callable(reset):
+                reset()
+            elif any(True for _ in part.parameters(recurse=False)):
+                raise ValueError(f"{type(part).__name__} {name!r} cannot be initialised again: {FRESH}")
+    if kept := next((name for name, weight in weights.items() if weight.isnan().any()), None):
+        raise ValueError(f"{kept!r} cannot be initialised again, as its module does not write to it: {FRESH}")
     return made

@@ -11,11 +11,13 @@ from typing import Literal, TypeAlias
 import torch
 from torch import nn
 
-from .matrices import Inventory, Matrix, Patterns, Split, refuse_not_real, take_inventory
+from .layers import Matrix
+from .matrices import Inventory, refuse_not_real, take_inventory
 from .measures import singular_values
+from .patterns import Patterns, Split
 from .polar import Solver, polar_factor
 from .report import MatrixReport, Snapshot, clock, left_rows, table
-from .statistics import modules_with_statistics
+from .statistics import modules_with_statistics, stale_rows
 
 Choice: TypeAlias = Literal["skip", "project"]
 
@@ -25,7 +27,6 @@ CAVEATS = {
     "tied": "tied to an embedding (tied='project' projects them, as the published language runs do)",
     "depthwise": "depthwise convolutions (depthwise='project' makes each channel's filters orthogonal, of one length)",
 }
-SHOWN = 4  # most names listed in a note
 FUSED = ("c_attn", "qkv", "qkv_proj", "to_qkv", "Wqkv")  # common names of layers that hold query, key and value
 
 
@@ -73,24 +74,17 @@ class FireReport:
     def lines(self) -> list[str]:
         """Return a line for each reason why something was left unchanged, and for each further note."""
         rows = left_rows(self.skipped)
-        rows += notes([matrix.name for matrix in self.matrices], self.stale)
+        rows += [*fused_rows(matrix.name for matrix in self.matrices), *stale_rows(self.stale)]
         return rows or ["left as they were: none"]
 
 
-def notes(projected: Iterable[str], stale: Iterable[str]) -> list[str]:
-    """Return notes on matrices that look like fused query, key and value, and on stale running statistics."""
+def fused_rows(projected: Iterable[str]) -> list[str]:
+    """Return a note that names matrices that look like fused query, key and value, if there are any."""
     fused = [name for name in projected if name.removesuffix(".weight").rpartition(".")[2] in FUSED]
-    rows = []
-    if fused:
-        advice = f"split={{'*.{fused[0].removesuffix('.weight').rpartition('.')[2]}': 3}} would project each separately"
-        rows.append(f"projected as one matrix, but named like query, key and value: {', '.join(fused)}; {advice}")
-    if stale := tuple(stale):
-        shown = ", ".join(stale if len(stale) <= SHOWN else [*stale[: SHOWN - 1], f"and {len(stale) - SHOWN + 1} more"])
-        rows.append(
-            f"running statistics may still belong to the old weights: {shown}; before an evaluation, train the "
-            "module or call fire_rl.refresh_statistics_(module, batches)"
-        )
-    return rows
+    if not fused:
+        return []
+    advice = f"split={{'*.{fused[0].removesuffix('.weight').rpartition('.')[2]}': 3}} would project each separately"
+    return [f"projected as one matrix, but named like query, key and value: {', '.join(fused)}; {advice}"]
 
 
 @torch.no_grad()

@@ -12,16 +12,18 @@ layer worse conditioned for little. Then all batches are used. Computed in float
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from .activity import first_input
+from .devices import double
 from .injected import Injected
-from .matrices import holder_of, take_inventory
+from .matrices import holder_of, last_layers, take_inventory
 from .network import Network
 from .outputs import Batch, Draw
-from .probe import last_layers
 
 RIDGES = tuple(10.0**power for power in (0, -1, -2, -3, -4, -5, -6, -7, -8))
 ENOUGH = 1.05
@@ -42,19 +44,19 @@ class LastLayer:
     def features(self, inputs: Tensor) -> Tensor:
         """Return the layer's inputs as (members, examples, in), in float64."""
         members = len(self.weight)
-        stack = inputs.detach().double()
+        stack = double(inputs.detach())
         if members == 1:
             return stack.reshape(1, -1, stack.shape[-1])
         return stack.expand(members, *stack.shape[-2:])
 
     def values(self, outputs: Tensor) -> Tensor:
         """Return the layer's outputs as (members, examples, out), in float64."""
-        return outputs.detach().double().reshape(len(self.weight), -1, self.weight.shape[-2])
+        return double(outputs.detach()).reshape(len(self.weight), -1, self.weight.shape[-2])
 
     def applied(self, features: Tensor) -> Tensor:
         """Return the outputs of a linear layer with these weights."""
-        found = features @ self.weight.double().mT
-        return found if self.bias is None else found + self.bias.double().unsqueeze(-2)
+        found = features @ double(self.weight).mT
+        return found if self.bias is None else found + double(self.bias).unsqueeze(-2)
 
 
 def last_linear_layers(module: nn.Module, network: Network) -> list[LastLayer]:
@@ -92,11 +94,12 @@ class Passing(ExitStack):
         super().__init__()
         self.layer = layer
         self.features = self.outputs = torch.empty(0)
-        self.enter_context(module.get_submodule(layer.name).register_forward_hook(self._keep))
+        self.enter_context(module.get_submodule(layer.name).register_forward_hook(self._keep, with_kwargs=True))
 
-    def _keep(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        # Copies, because the layers around it may write in place.
-        self.features, self.outputs = self.layer.features(inputs[0]).clone(), self.layer.values(output).clone()
+    def _keep(self, module: nn.Module, inputs: tuple[Any, ...], named: Mapping[str, Any], output: Tensor) -> None:
+        given = first_input(inputs, named)
+        if given is not None:  # copies, because the layers around it may write in place
+            self.features, self.outputs = self.layer.features(given).clone(), self.layer.values(output).clone()
 
 
 @torch.no_grad()
@@ -181,8 +184,8 @@ def refit_(module: nn.Module, before: nn.Module, network: Network, draw: Draw) -
         errors = [others.error(change) for change in fitted.solved(RIDGES)]
         ridge = next(ridge for ridge, error in zip(RIDGES, errors, strict=True) if error <= ENOUGH * min(errors))
         (change,) = (fitted + others).solved((ridge,))
-        layer.weight.copy_(layer.weight.double() + change[..., :-1, :].mT)
+        layer.weight.copy_(double(layer.weight) + change[..., :-1, :].mT)
         if layer.bias is not None:
-            layer.bias.copy_(layer.bias.double() + change[..., -1, :])
+            layer.bias.copy_(double(layer.bias) + change[..., -1, :])
         chosen[f"ridge {layer.name}"] = ridge
     return chosen

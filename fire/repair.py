@@ -14,7 +14,7 @@ from torch import nn
 
 from . import gains, refit
 from .distillation import distil_
-from .matrices import Matrix
+from .layers import Matrix
 from .measures import deviation_from_isometry
 from .network import MethodNetwork, Network
 from .outputs import Draw, drawing_from, error_of, examined, outputs_of, spreads_of

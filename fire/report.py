@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .matrices import Matrix
+from .layers import Matrix
 from .measures import singular_values, squared_frobenius_error
 
 NULL_DIRECTION = 0.01  # an isometry's singular values are 1; below this, the solver did not restore the direction

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .methods import Method
 from .nearest import nearest
-from .network import Network
+from .network import Network, tensors_in
 from .spelling import spell
 
 CLONED = "{name: value.detach().clone() for name, value in module.state_dict().items()}"
@@ -62,7 +62,7 @@ def refuse_foreign_targets(networks: Sequence[Network]) -> None:
             continue
         if not isinstance(target, nn.Module):
             raise ValueError(f"{what}: its target is a {type(target).__name__}, not an nn.Module")
-        now, theirs = network.module.state_dict(), target.state_dict()
+        now, theirs = tensors_in(network.module), tensors_in(target)
         if _storages(now.values()) & _storages(theirs.values()):
             raise ValueError(f"{what}: its target shares tensors with the network: give target=copy.deepcopy(module)")
         if odd := next((name for name in (*now, *theirs) if (name in now) != (name in theirs)), None):
@@ -91,11 +91,11 @@ def _check_initial(network: Network) -> None:
     what = f"network {network.name!r}"
     if not isinstance(network.initial, Mapping):
         raise ValueError(f"{what}: initial is a {type(network.initial).__name__}, not a state_dict: give {CLONED}")
-    now = network.module.state_dict()
+    now = tensors_in(network.module)
     for owner, module in (("module", network.module), ("target", network.target)):
         if not isinstance(module, nn.Module):
             continue
-        own = _storages(module.state_dict().values())
+        own = _storages(tensors_in(module).values())
         if shared := next((name for name, value in network.initial.items() if own & _storages([value])), None):
             raise ValueError(
                 f"{what}: initial[{shared!r}] is the {owner}'s own tensor and changes with it, so "

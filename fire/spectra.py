@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .matrices import Matrix
+from .devices import device_with_float64, stacked
+from .layers import Matrix
 
 LARGEST_SPREAD = 1e8
 
@@ -35,6 +36,12 @@ def spread(values: Tensor) -> Tensor:
     return ratio.sqrt().clamp_min(1 / LARGEST_SPREAD).reciprocal()
 
 
+def deviations_(grams: Tensor) -> Tensor:
+    """Return ||G - I||_F^2 of each Gram matrix G; G - I replaces it in memory."""
+    grams.diagonal(dim1=-2, dim2=-1).sub_(1.0)
+    return grams.square().sum((-2, -1))
+
+
 @torch.no_grad()
 def gram_measures(matrices: Sequence[Matrix]) -> dict[str, Tensor]:
     """Return `deviation/matrix` and `spread/matrix`, of a stack's worst matrix; the sum of these deviations as
@@ -47,16 +54,14 @@ def gram_measures(matrices: Sequence[Matrix]) -> dict[str, Tensor]:
     for group in alike.values():
         grams, sizes = _grams(group)
         spreads = spread(eigenvalues(grams))
-        grams.diagonal(dim1=-2, dim2=-1).sub_(1.0)
-        deviations = grams.square().sum((-2, -1))
-        parts = zip(group, deviations.split(sizes), spreads.split(sizes), strict=True)
+        parts = zip(group, deviations_(grams).split(sizes), spreads.split(sizes), strict=True)
         for matrix, own_deviations, own_spreads in parts:
             found[f"deviation/{matrix.name}"] = own_deviations.amax()
             found[f"spread/{matrix.name}"] = own_spreads.amax()
     if found:
         worst = {name: [found[f"{name}/{matrix.name}"] for matrix in matrices] for name in ("deviation", "spread")}
-        found["deviation"] = torch.stack(worst["deviation"]).sum()
-        found["spread"] = torch.stack(worst["spread"]).amax()
+        found["deviation"] = stacked(worst["deviation"]).sum()
+        found["spread"] = stacked(worst["spread"]).amax()
     return found
 
 
@@ -65,7 +70,7 @@ def _grams(alike: Sequence[Matrix]) -> tuple[Tensor, list[int]]:
     sizes = [matrix.view[..., 0, 0].numel() for matrix in alike]
     first = alike[0]
     short, long = sorted((first.d_out, first.d_in))
-    stack = torch.empty(sum(sizes), short, long, dtype=torch.float64, device=first.view.device)
+    stack = torch.empty(sum(sizes), short, long, dtype=torch.float64, device=device_with_float64(first.view))
     for part, matrix in zip(stack.split(sizes), alike, strict=True):
         view = matrix.view if matrix.d_out == short else matrix.view.mT
         part.view(view.shape).copy_(view).div_(matrix.scale)

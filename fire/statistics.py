@@ -16,6 +16,8 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from .undisturbed import modes_restored
 
+SHOWN = 4  # most names listed in a note
+
 
 def modules_with_statistics(module: nn.Module) -> dict[str, _NormBase]:
     """Return every module that keeps running statistics, by its name."""
@@ -24,6 +26,17 @@ def modules_with_statistics(module: nn.Module) -> dict[str, _NormBase]:
         for name, child in module.named_modules()
         if isinstance(child, _NormBase) and child.track_running_stats and child.running_mean is not None
     }
+
+
+def stale_rows(names: Iterable[str]) -> list[str]:
+    """Return a note for the reader of an event that names modules whose running statistics may be stale, if any."""
+    if not (stale := tuple(names)):
+        return []
+    shown = ", ".join(stale if len(stale) <= SHOWN else [*stale[: SHOWN - 1], f"and {len(stale) - SHOWN + 1} more"])
+    return [
+        f"running statistics may still belong to the old weights: {shown}; before an evaluation, train the module or "
+        "call fire_rl.refresh_statistics_(module, batches)"
+    ]
 
 
 @torch.no_grad()

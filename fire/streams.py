@@ -76,7 +76,7 @@ class Draws(TorchFunctionMode):
 
 
 class _InPlaceOf(type):
-    """A metaclass for a class that stands in for another.
+    """Let a class stand in for another: it is the metaclass of the stand-in.
 
     Calling the stand-in makes objects of the other class by `make`, and isinstance accepts these. Subclasses of the
     stand-in behave as usual.

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from .activity import first_input
 from .matrices import holder_of, take_inventory
 from .undisturbed import modes_restored, undisturbed
 from .unit_weights import HiddenLayer, Weights, as_it_is, has_weight, layer_between, outputs, units_seen_by
@@ -96,11 +97,6 @@ def _is_idle(layer: nn.Module, graph: "_Graph") -> bool:
     return bool(learning) and not any(id(parameter) in graph.uses for parameter in learning)
 
 
-def trace_units(module: nn.Module, *inputs: Any, **named: Any) -> tuple[HiddenLayer, ...]:
-    """Return the hidden layers that one forward pass shows, without declaring them."""
-    return _trace(module, *inputs, **named)[0]
-
-
 def _trace(module: nn.Module, *inputs: Any, **named: Any) -> tuple[tuple[HiddenLayer, ...], "_Graph"]:
     with _Marks(module) as marks, undisturbed(module), modes_restored(module):
         module.train()  # find the layers as they are used in training
@@ -141,16 +137,18 @@ class _Marks(ExitStack):
         self._runs: dict[nn.Module, int] = {}
         for name, child in module.named_modules():
             if has_weight(child):
-                self.enter_context(child.register_forward_pre_hook(partial(self._enter, name)))
+                self.enter_context(child.register_forward_pre_hook(partial(self._enter, name), with_kwargs=True))
                 self.enter_context(child.register_forward_hook(partial(self._leave, name)))
 
-    def _enter(self, name: str, layer: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _enter(self, name: str, layer: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
         self._runs[layer] = self._runs.get(layer, 0) + 1
-        if not inputs or not isinstance(inputs[0], Tensor) or not inputs[0].requires_grad:
-            return inputs
-        marked = _Mark.apply(inputs[0])
+        given = first_input(inputs, named)
+        if given is None or not given.requires_grad:
+            return None
+        marked = _Mark.apply(given)
         self.entered[marked.grad_fn] = _Place(name, layer, marked.shape, marked.grad_fn)
-        return (marked, *inputs[1:])
+        swapped = [marked if each is given else each for each in inputs]
+        return tuple(swapped), {key: marked if each is given else each for key, each in named.items()}
 
     def _leave(self, name: str, layer: Any, inputs: Any, output: Any) -> Any:
         if not isinstance(output, Tensor) or not output.requires_grad:

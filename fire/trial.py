@@ -18,7 +18,7 @@ from .error_place import place_of
 from .in_place import Before, same_values, values_of
 from .method_class import of_ones_own
 from .methods import Method
-from .network import Loss, MethodNetwork, Network
+from .network import Loss, MethodNetwork, Network, tensors_in
 from .record import restructures
 from .spelling import spell
 from .streams import Draws, moved, noting, stream_of
@@ -181,7 +181,7 @@ def _called(method: Method, network: MethodNetwork, hook: str) -> Any:
     """Call one of the method's functions; raise ValueError if it fails, or changes what it must not."""
     before, streams = Before(network), global_streams()
     untouched = network.target if hook == "after_step" else None
-    target = {} if untouched is None else {name: value.clone() for name, value in untouched.state_dict().items()}
+    target = {} if untouched is None else {name: value.clone() for name, value in tensors_in(untouched).items()}
     try:
         found = getattr(method, hook)(network)
     except (Exception, SystemExit) as error:
@@ -192,7 +192,7 @@ def _called(method: Method, network: MethodNetwork, hook: str) -> Any:
     fault = before.fault()
     if stream := moved(streams):
         fault = f"draws from {stream}: draw from network.generator{HOW_TO_FORK}"
-    if not fault and untouched is not None and not same_values(target, untouched.state_dict()):
+    if not fault and untouched is not None and not same_values(target, tensors_in(untouched)):
         fault = "wrote to the target, which is updated elsewhere after a step"
     if fault:
         raise ValueError(f"{spell(method)}: {hook}({network.name!r}) {fault}")

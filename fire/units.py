@@ -18,10 +18,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _MaxPoolNd
 
 from .injected import Injected
-from .unit_weights import ByUnit, HiddenLayer, Weights, as_it_is, has_weight, layer_between, new_draw, units_seen_by
-
-__all__ = ["ByUnit", "DeclaresUnits", "HiddenLayer", "Weights", "chain", "hidden_layers", "new_draw", "units_between"]
-
+from .unit_weights import HiddenLayer, Weights, as_it_is, has_weight, layer_between, units_seen_by
 
 # fmt: off
 ACTIVATIONS = (

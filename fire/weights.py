@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from .matrices import Matrix
-from .network import Network, lies_in
+from .devices import device_with_float64, double, stacked
+from .layers import Matrix
+from .network import Network
 
 
 def weights_with_matrices(trained: Iterable[str], matrices: Sequence[Matrix]) -> list[str]:
     """Return the names of parameters that hold matrices; one may hold several, as attention's query, key and value."""
-    return [name for name in trained if any(lies_in(matrix.name, (name,)) for matrix in matrices)]
+    holders = {matrix.parameter for matrix in matrices}
+    return [name for name in trained if name in holders]
 
 
 @torch.no_grad()
@@ -39,7 +41,7 @@ def weight_measures(
         for name in weights
         if id(trained[name]) in rates
     }
-    mean = {"effective_learning_rate": torch.stack(list(each.values())).mean()} if each else {}
+    mean = {"effective_learning_rate": stacked(each.values()).mean()} if each else {}
     return found | mean | each
 
 
@@ -61,12 +63,13 @@ def _changes(
         raise ValueError(f"network {network.name!r}: the reference has no value for {min(missing)!r}")
     if missing:
         return {}
-    changes = {name: weight.detach().double() - before[name].double() for name, weight in trained.items()}
+    changes = {name: double(weight.detach()) - double(before[name]) for name, weight in trained.items()}
     return {name: value.square() for name, value in norms("sfe", changes, weights).items()}
 
 
 def norms(measure: str, tensors: Mapping[str, Tensor], weights: Sequence[str]) -> dict[str, Tensor]:
     """Return the norm of all tensors together, and that of each weight."""
-    lengths = {name: torch.linalg.vector_norm(tensor.detach(), dtype=torch.float64) for name, tensor in tensors.items()}
-    together = {measure: torch.linalg.vector_norm(torch.stack(list(lengths.values())))} if lengths else {}
+    detached = {name: tensor.detach().to(device_with_float64(tensor)) for name, tensor in tensors.items()}
+    lengths = {name: torch.linalg.vector_norm(tensor, dtype=torch.float64) for name, tensor in detached.items()}
+    together = {measure: torch.linalg.vector_norm(stacked(lengths.values()))} if lengths else {}
     return together | {f"{measure}/{name}": lengths[name] for name in weights}

@@ -18,7 +18,7 @@ from fire_rl.fire import (
     measure,
     parse_method,
 )
-from fire_rl.fire.tracing import trace_units
+from fire_rl.fire.tracing import _trace
 from fire_rl.fire.unit_weights import HiddenLayer
 
 PUBLISHED = [
@@ -148,7 +148,7 @@ def test_a_pass_through_the_network_finds_no_other_units(name):
     module, known = units(name)
     report = declare_units(module, images(TINY[name]))
     assert [layer.name for layer in report.layers] == [layer.name for layer in known]
-    traced = trace_units(make_network(name, TINY[name], 10, seed=0), images(TINY[name]))
+    traced, _ = _trace(make_network(name, TINY[name], 10, seed=0), images(TINY[name]))
     for found, declared in zip(traced, known, strict=True):
         for one, other in ((found.incoming, declared.incoming), (found.outgoing, declared.outgoing)):
             assert [weights.name for weights in one] == [weights.name for weights in other]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from fire_rl.agents.sac.networks import Critic
 from fire_rl.fire import Dash, Injection, Matrix, Never, PlasticityManager, Position, parse_method
-from tests.fixtures.method_networks import network_of, trained_q_network
+from tests.fixtures.method_networks import at_event, network_of, trained_q_network
 from tests.fixtures.small_q_network import values
 
 
@@ -23,7 +23,7 @@ def test_factors_are_those_of_the_equation_row_by_row_and_kernel_by_kernel():
     before = {name: value.numpy() for name, value in values(network.module).items()}
     gradients = torch.autograd.grad(network.loss(), list(network.module.parameters()))
     downhill = {name: -g.numpy() for (name, _), g in zip(network.module.named_parameters(), gradients, strict=True)}
-    Dash(least=0.1).act(network)
+    at_event(Dash(least=0.1), network)
     wanted, seen = {name: value.copy() for name, value in before.items()}, []
     for out in range(16):
         for into in range(2):
@@ -49,11 +49,11 @@ def test_every_member_shrinks_as_it_would_alone():
     critic.initialise(torch.Generator().manual_seed(0))
     nn.init.uniform_(critic.get_parameter("encoder.embed.bias"), generator=generator)
     before = values(critic)
-    Dash().act(network_of(critic, lambda: (critic(*inputs) - 3.0).square().mean(1).sum()))
+    at_event(Dash(), network_of(critic, lambda: (critic(*inputs) - 3.0).square().mean(1).sum()))
     for member in range(2):
         alone = Critic(5, 2, width=6, blocks=1, members=1)
         alone.load_state_dict({name: value[member : member + 1] for name, value in before.items()})
-        Dash().act(network_of(alone, lambda alone=alone: (alone(*inputs) - 3.0).square().mean()))
+        at_event(Dash(), network_of(alone, lambda alone=alone: (alone(*inputs) - 3.0).square().mean()))
         for name, value in alone.named_parameters():
             torch.testing.assert_close(critic.get_parameter(name)[member], value[0], msg=name)
     weight, old = critic.get_parameter("encoder.blocks.0.expand.weight"), before["encoder.blocks.0.expand.weight"]
@@ -66,12 +66,12 @@ def test_every_member_shrinks_as_it_would_alone():
 
 def test_by_default_the_target_is_a_copy_and_everything_else_stays():
     network = trained_q_network()
-    Dash().act(network)
+    at_event(Dash(), network)
     assert all(torch.equal(a, b) for a, b in zip(network.module.parameters(), network.target.parameters(), strict=True))
     assert all(state["step"] == 1 and state["exp_avg"].any() for state in network.optimizer.state.values())
     assert network.companions[0].parameters[0] == 1
     before = values(network.target)
-    Dash(optimizer="renew", companions="renew", target="keep").act(network)
+    at_event(Dash(optimizer="renew", companions="renew", target="keep"), network)
     assert all(torch.equal(value, before[name]) for name, value in network.target.state_dict().items())
     assert not any(state["exp_avg"].any() for state in network.optimizer.state.values())
     assert network.companions[0].parameters[0] == 0
@@ -80,7 +80,7 @@ def test_by_default_the_target_is_a_copy_and_everything_else_stays():
 def test_a_scope_is_kept_and_the_rest_may_be_reset():
     network = trained_q_network()
     before = values(network.module)
-    Dash(scope="encoder", outside="reset").act(network)
+    at_event(Dash(scope="encoder", outside="reset"), network)
     after = values(network.module)
     assert not torch.equal(after["encoder.0.weight"], before["encoder.0.weight"])
     assert all(torch.equal(after[name], network.initial[name]) for name in after if name.startswith("head"))
@@ -90,7 +90,7 @@ def test_what_an_injection_froze_stays_unchanged():
     network = trained_q_network()
     Injection().restructure(network)
     before = values(network.module)
-    Dash().act(network)
+    at_event(Dash(), network)
     for name, value in network.module.state_dict().items():
         frozen = name.startswith(("head.old", "head.frozen"))
         assert torch.equal(value, before[name]) == frozen, name
@@ -101,7 +101,7 @@ def test_writes_are_in_place_and_repeatable_and_gradients_stay():
     addresses = [parameter.data_ptr() for parameter in one.module.parameters()]
     gradients = [parameter.grad.clone() for parameter in one.module.parameters()]
     for network in (one, other):
-        Dash().act(network)
+        at_event(Dash(), network)
     assert addresses == [parameter.data_ptr() for parameter in one.module.parameters()]
     for a, b, gradient in zip(one.module.parameters(), other.module.parameters(), gradients, strict=True):
         assert torch.equal(a, b)
@@ -111,7 +111,7 @@ def test_writes_are_in_place_and_repeatable_and_gradients_stay():
 def test_weights_that_the_loss_does_not_reach_shrink_to_the_least_factor():
     module = nn.ModuleDict({"used": nn.Linear(3, 1), "unused": nn.Linear(3, 1)})
     before = values(module)
-    Dash(least=0.25).act(network_of(module, lambda: module["used"](torch.ones(2, 3)).square().mean()))
+    at_event(Dash(least=0.25), network_of(module, lambda: module["used"](torch.ones(2, 3)).square().mean()))
     assert torch.equal(module.get_parameter("unused.weight"), 0.25 * before["unused.weight"])
 
 
@@ -186,7 +186,7 @@ def test_biases_of_gates_and_of_attention_shrink_each_by_its_own_factor_and_othe
     gradients = torch.autograd.grad(network.loss(), list(module.parameters()))
     downhill = {name: -g.numpy() for (name, _), g in zip(module.named_parameters(), gradients, strict=True)}
     before = {name: value.numpy() for name, value in values(module).items()}
-    Dash(least=0.01).act(network)
+    at_event(Dash(least=0.01), network)
     for name in ("lstm.bias_ih_l0", "lstm.bias_hh_l0", "one.in_proj_bias", "other.in_proj_bias"):
         after, factors = module.get_parameter(name).detach().numpy(), []
         for start in range(0, len(after), 6):

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fire_rl.fire import Dash, Never, PlasticityManager, Position, parse_method
-from tests.fixtures.method_networks import network_of, trained_q_network
+from tests.fixtures.method_networks import at_event, network_of, trained_q_network
 from tests.fixtures.small_q_network import values
 
 REFERENCE = json.loads((Path(__file__).parent / "fixtures" / "dash_reference.json").read_text())
@@ -52,7 +52,7 @@ def test_weights_shrink_as_by_the_authors_code(run):
             total = (1 - record["alpha"]) * total + record["alpha"] * functional.cross_entropy(module(batch), labels)
         return total
 
-    Dash(least=record["lambda"]).act(network_of(module, loss))
+    at_event(Dash(least=record["lambda"]), network_of(module, loss))
     for name, wanted in tensors(record["weights"]).items():
         torch.testing.assert_close(module.get_parameter(name).detach(), wanted, msg=name, rtol=1e-5, atol=1e-7)
 
@@ -103,11 +103,13 @@ def test_alpha_without_batches_changes_nothing_and_batches_without_alpha_are_not
         network = trained_q_network()
         if batched:
             network = replace(network, loss=Unasked(network.loss))
-        Dash(alpha=alpha).act(network)
+        at_event(Dash(alpha=alpha), network)
         weights.append(values(network.module))
     for name, value in weights[0].items():
         assert torch.equal(value, weights[1][name]), name
         torch.testing.assert_close(value, weights[2][name])
+    assert "alpha=0.3 had no effect" in Dash(alpha=0.3).notes(trained_q_network())[-1]
+    assert Dash().notes(trained_q_network()) == []
 
 
 def test_an_average_over_no_batch_is_refused_before_anything_changes():

@@ -3,21 +3,23 @@
 import copy
 import json
 import math
+from typing import Any
 
 import pytest
 import torch
 from scipy import stats
 from torch import nn
+from torch.nn.utils import prune
 
 from benchmarks.diagnosis import dormant, fired, offset, ruined
 from fire_rl.fire import Network, Probe, Score, diagnose
 from fire_rl.fire.diagnosis import _judge, _sentence, headed
+from fire_rl.fire.matrices import last_layers
 from fire_rl.fire.probe import (
     Data,
     Task,
     curve,
     initialised_again,
-    last_layers,
     learned_share,
     outputs_of,
     plain_optimizer,
@@ -191,7 +193,7 @@ def test_any_module_can_be_examined_through_a_function_that_runs_it():
     found = diagnose(module, sequences, run=lambda each, batch: each(batch)["value"], probe=probe)
     assert found.lost == "nothing"
     assert all(torch.equal(value, statistics[name]) for name, value in module.norm.state_dict().items())
-    assert last_layers(module) == ("out",)
+    assert tuple(last_layers(module)) == ("out",)
     with pytest.raises(ValueError, match="give run="):
         diagnose(module, sequences, probe=probe)
 
@@ -222,3 +224,27 @@ def test_mistakes_are_said_in_one_line(batches):
 
     with pytest.raises(ValueError, match="Own '' cannot be initialised again: give fresh="):
         initialised_again(Own(), 0)
+
+
+def test_a_fresh_network_has_the_values_of_a_new_one():
+    torch.manual_seed(0)
+    attention = nn.MultiheadAttention(8, 2, add_bias_kv=True)
+    for parameter in attention.parameters():
+        nn.init.normal_(parameter)
+    fresh = initialised_again(attention, 0)
+    assert not fresh.get_parameter("out_proj.bias").any()
+    assert not fresh.get_parameter("in_proj_bias").any()
+    transformer = nn.Transformer(32, 2, 1, 1, 32)
+    name = "encoder.layers.0.linear1.weight"
+    spread = initialised_again(transformer, 0).get_parameter(name).std()
+    assert float(spread) == pytest.approx(float(transformer.get_parameter(name).std()), rel=0.1)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated")
+@pytest.mark.parametrize("change", [nn.utils.weight_norm, lambda one: prune.random_unstructured(one, "weight", 0.5)])
+def test_a_weight_that_is_computed_at_each_pass_cannot_be_initialised_again(change):
+    with torch.no_grad():
+        module: Any = nn.Sequential(change(nn.Linear(3, 3)), nn.ReLU(), nn.Linear(3, 2))
+    module[0].weight = module[0].weight.detach()
+    with pytest.raises(ValueError, match=r"'0\.weight_(g|orig)' cannot be initialised again, .*: give fresh="):
+        initialised_again(module, 0)

@@ -14,6 +14,7 @@ from fire_rl.fire import Matrix, MethodNetwork, Never, PlasticityManager, fire_
 from fire_rl.fire.layers import _registered
 from fire_rl.fire.measures import measure
 from tests.fixtures.layers import Conv1D, before, cast_any, close, nearest, network_of
+from tests.fixtures.method_networks import at_event
 
 
 @pytest.mark.parametrize(
@@ -202,7 +203,7 @@ def test_dash_takes_depthwise_kernels_one_by_one():
     network = MethodNetwork("model", module, before(module), loss=lambda: module(inputs).square().mean())
     old = module.weight.detach().clone()
     gradient = torch.autograd.grad(network.loss(), module.weight)[0]
-    fire.Dash(least=0.0).act(network)
+    at_event(fire.Dash(least=0.0), network)
     shares = torch.cosine_similarity(old.flatten(1), -gradient.flatten(1), dim=1).clamp(0.0, 1.0)
     torch.testing.assert_close(module.weight.detach(), old * shares.view(3, 1, 1, 1))
 

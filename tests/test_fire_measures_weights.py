@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fire_rl import fire
 from fire_rl.fire import Injection, Matrix, MethodNetwork, take_inventory
+from fire_rl.fire.activity import feature_measures, unit_measures
 from fire_rl.fire.curvature import top_eigenvalue
 from fire_rl.fire.spectra import gram_measures
+from fire_rl.fire.weights import norms
 from tests.fixtures.measured import make_module, make_network, measured
 
 
@@ -92,6 +95,20 @@ def test_norms_and_squared_frobenius_error_equal_sums_over_parameters():
         measured(network, {})
 
 
+def test_the_norm_of_all_weights_is_known_if_they_lie_on_several_devices():
+    tensors = {"far": torch.ones(3, 4, device="meta"), "near": torch.ones(2)}
+    found = norms("weight_norm", tensors, ["near"])
+    assert found["weight_norm"].device.type == "meta"
+    assert float(found["weight_norm/near"]) == pytest.approx(math.sqrt(2))
+
+
+def test_measures_of_an_apple_gpu_which_has_no_float64_are_computed_on_the_cpu():
+    with FakeTensorMode():
+        values = torch.ones(4, 6, device="mps")
+        found = norms("weight_norm", {"weight": values}, []) | feature_measures(values) | unit_measures({"1": values})
+    assert {name: value.device.type for name, value in found.items()} == dict.fromkeys(found, "cpu")
+
+
 def test_gradient_norm_equals_that_of_a_backward_pass():
     network = make_network()
     found = measured(network)
@@ -134,6 +151,18 @@ def test_the_effective_learning_rate_shows_how_far_a_step_turns_a_normalised_wei
             turns.append(float((module[0].weight.detach() / scale - before).norm()))
         assert turns[0] / turns[1] == pytest.approx(factor, rel=1e-3)
         assert rates[0] / rates[1] == pytest.approx(factor)
+
+
+def test_a_matrix_with_a_name_of_its_own_counts_as_the_weight_that_holds_it():
+    class Maps(Ensemble):
+        def plastic_matrices(self) -> Iterable[Matrix]:
+            yield Matrix("maps", self.weight.mT, self.weight.shape[2], self.weight.shape[1])
+
+    module = Maps(2, 3, 4)
+    found = measured(MethodNetwork("q", module, {}, torch.optim.Adam(module.parameters(), 0.5)))
+    assert found["effective_learning_rate/weight"] == pytest.approx(0.5 / float(module.weight.detach().norm()))
+    assert "weight_norm/weight" in found
+    assert "deviation/maps" in found
 
 
 def test_parts_of_one_weight_are_separate_matrices():

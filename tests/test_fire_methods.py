@@ -197,6 +197,15 @@ def test_an_event_says_whether_it_changed_a_parameter(method, changed):
     assert manager.act(Position(0, 0)).changed_weights is changed
 
 
+def test_running_statistics_of_the_old_weights_are_named_unless_they_are_reset_too():
+    network = make_network()
+    (note,) = ShrinkPerturb().notes(network)
+    assert note.startswith("running statistics may still belong to the old weights: encoder.1; before an evaluation")
+    assert DQN_SHRINK_PERTURB.notes(network) == [note]
+    for method in (Reset(), Reset(scope="encoder"), Reset(scope="head"), ShrinkPerturb(scope="head", outside="reset")):
+        assert method.notes(network) == []
+
+
 def test_a_companion_that_shares_an_optimizer_resets_its_own_state_only():
     network = make_network()
     companion = network.companions[0]

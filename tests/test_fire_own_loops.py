@@ -37,8 +37,9 @@ from fire_rl.fire import (
 )
 from fire_rl.fire.activity import dormancy_scores
 from fire_rl.fire.integrations.hooks import attach
+from fire_rl.fire.matrices import last_layers
 from fire_rl.fire.polar import full_precision
-from fire_rl.fire.probe import Data, Task, curve, last_layers, plain_optimizer, plain_run
+from fire_rl.fire.probe import Data, Task, curve, plain_optimizer, plain_run
 from fire_rl.fire.soundness import notes_on_processes
 from fire_rl.fire.trainability import trainability
 
@@ -228,7 +229,7 @@ def test_a_last_layer_with_several_matrices_is_found():
             return self.last(self.body(inputs).unsqueeze(1))[0][:, 0]
 
     module = Recurrent()
-    assert last_layers(module) == ("last",)
+    assert tuple(last_layers(module)) == ("last",)
     network = Network("q", module, clones(module), head=("last",))
     manager = PlasticityManager([network], NoMethod(), Never())
     with pytest.warns(UserWarning, match="no hidden units are known"):

@@ -1,13 +1,14 @@
 """Regularizers on particular networks: attention, grouped convolutions, norms, and injected or resumed networks."""
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from fire_rl.fire import Injection, MethodNetwork, Network, PlasticityManager, Position, spell
+from fire_rl.fire import Injection, Matrix, MethodNetwork, Network, PlasticityManager, Position, spell
 from fire_rl.fire.regularizers import L2Init, Parseval, Spectral
 from tests.fixtures.regularized import PENALTIES, STRONG, begun, gradients, manager_of, train
 from tests.fixtures.small_q_network import injected, make_network, trained_network, values
@@ -29,6 +30,13 @@ def test_power_iteration_converges_to_the_largest_singular_value():
     for _ in range(20):
         value = Spectral(strength=1.0, iterations=10).penalty(more)
     assert (value.detach() - wanted).abs().item() == pytest.approx(errors[-1], abs=1e-6)
+
+
+def test_l2_init_knows_layers_on_several_devices():
+    module = nn.Sequential(nn.Linear(3, 4, device="meta"), nn.Linear(4, 2))
+    initial = {name: value.clone() for name, value in module.state_dict().items()}
+    value: Any = L2Init().penalty(Network("n", module, initial))
+    assert value.device.type == "meta"
 
 
 def test_a_matrix_of_zeros_has_a_penalty_and_no_gradient():
@@ -89,6 +97,37 @@ def test_spectral_uses_the_gain_of_norms_and_leaves_embeddings():
     found = gradients(regularizer, network)
     assert {name for name, gradient in found.items() if gradient is None} == {"0.weight", "3.weight"}
     torch.testing.assert_close(found["1.weight"], torch.tensor([0.0, -96.0, 0.0, 0.0]))
+
+
+class Maps(nn.Module):
+    """Declares one of its two weights as a stack of matrices, one for each of `positions` positions."""
+
+    def __init__(self, positions: int = 1) -> None:
+        super().__init__()
+        self.maps, self.weight = nn.Parameter(torch.randn(2, 4, 3)), nn.Parameter(torch.ones(4, 3))
+        self.positions = positions
+
+    def plastic_matrices(self) -> Any:
+        yield Matrix("maps", self.maps, 4, 3, kernel_positions=self.positions)
+
+
+@pytest.mark.parametrize("regularizer", [Parseval(outputs="include", norms="include"), Spectral()], ids=spell)
+def test_a_weight_that_its_module_does_not_declare_is_no_gain_of_a_norm(regularizer):
+    network = begun(Network("q", Maps(), {}), regularizer)
+    network = replace(network, generator=torch.Generator())
+    assert {name for name, gradient in gradients(regularizer, network).items() if gradient is not None} == {"maps"}
+
+
+@pytest.mark.parametrize("regularizer", [Parseval(), Spectral()], ids=spell)
+def test_kernel_positions_that_a_view_does_not_have_are_refused_at_the_start(regularizer):
+    with pytest.raises(ValueError, match=r"matrix 'maps': kernel_positions=3 given, .* shape \(2, 4, 3\) do not"):
+        regularizer.check(Network("q", Maps(positions=3), {}))
+
+
+def test_a_frozen_output_layer_does_not_make_the_layer_before_it_one():
+    module = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    module[1].requires_grad_(False)
+    assert gradients(Parseval(), MethodNetwork("q", module, {}))["0.weight"] is not None
 
 
 @pytest.mark.parametrize("regularizer", PENALTIES, ids=spell)

@@ -99,6 +99,23 @@ def test_the_last_layer_alone_is_reset():
         assert torch.equal(network.module.get_parameter(name), network.initial[name])
 
 
+def test_the_last_layer_is_the_last_one_with_a_matrix_and_not_a_norm():
+    module: Any = nn.Sequential(nn.Linear(3, 4), nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4)))
+    network = trained(module, torch.randn(5, 3), head=("1",))
+    assert ResetHead(layers="last").act(network) == {"weights put back": 4 * 4 + 4}
+    assert torch.equal(module[1][0].weight, network.initial["1.0.weight"])
+    norm = Network("norm", module, network.initial, head=("1.1",))
+    with pytest.raises(ValueError, match=r"'norm' \(1\.1\) has no layer with a weight matrix: choose layers=all"):
+        ResetHead(layers="last").check(norm)
+
+
+def test_running_statistics_behind_the_last_layer_are_named():
+    module = nn.Sequential(nn.Linear(3, 4), nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 4), nn.BatchNorm1d(4)))
+    network = trained(module, torch.randn(5, 3), head=("1",))
+    assert "may still belong to the old weights: 1.0, 1.2;" in ResetHead(layers="last").notes(network)[0]
+    assert ResetHead().notes(network) == []
+
+
 def test_settings_to_keep_are_respected():
     network = make_q_network()
     target, temperature = values(network.target), network.companions[0].parameters[0].clone()
@@ -152,13 +169,13 @@ def test_it_is_spelled_reset_head():
 
 
 def test_wrong_settings_and_networks_are_refused():
-    module: Any = nn.Linear(3, 2)
+    module: Any = nn.Sequential(nn.Linear(3, 2))
     initial = {name: value.clone() for name, value in module.state_dict().items()}
     with pytest.raises(ValueError, match="'plain' names no head"):
         ResetHead().check(Network("plain", module, initial))
-    with pytest.raises(ValueError, match=r"no initial value for 'weight'"):
-        ResetHead().check(Network("partial", module, {"bias": module.bias}, head=("weight",)))
-    odd = Network("odd", module, initial, torch.optim.Rprop(module.parameters()), head=("weight",))
+    with pytest.raises(ValueError, match=r"no initial value for '0\.weight'"):
+        ResetHead().check(Network("partial", module, {"0.bias": module[0].bias}, head=("0",)))
+    odd = Network("odd", module, initial, torch.optim.Rprop(module.parameters()), head=("0",))
     with pytest.raises(ValueError, match=r"Rprop.*optimizer=keep"):
         ResetHead().check(odd)
     ResetHead(optimizer="keep").check(odd)

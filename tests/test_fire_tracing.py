@@ -10,7 +10,6 @@ from torch.nn import functional
 
 from fire_rl import fire
 from fire_rl.fire import declare_units, hidden_layers
-from fire_rl.fire.tracing import trace_units
 from tests.fixtures.layers import Conv1D
 from tests.fixtures.units import check
 
@@ -201,7 +200,7 @@ NOT_FOUND: dict[str, tuple[Callable[[], Written], tuple[int, ...]]] = {
 def test_units_that_cannot_be_separated_or_are_not_hidden_are_left_out(case: str):
     make, shape = NOT_FOUND[case]
     module = make()
-    assert trace_units(module, torch.randn(shape)) == ()
+    assert declare_units(module, torch.randn(shape)).layers == ()
 
 
 def test_units_that_a_sequence_shows_keep_their_names():

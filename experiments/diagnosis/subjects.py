@@ -12,7 +12,8 @@ from fire_rl.agents import DQN, SAC
 from fire_rl.agents.supervised import Supervised
 from fire_rl.fire import Network, first_not_finite
 from fire_rl.fire.diagnosis import Bench
-from fire_rl.fire.probe import Data, Inputs, MakeOptimizer, Probe, Run, Task, last_layers, optimizer_like
+from fire_rl.fire.matrices import last_layers
+from fire_rl.fire.probe import Data, Inputs, MakeOptimizer, Probe, Run, Task, optimizer_like
 from fire_rl.replay import Batch
 from fire_rl.training.probes import BATCH_SIZE, BATCHES, FEWEST, different_batches, networks_of, whole_batches
 from fire_rl.training.reinforcement import Reinforcement
@@ -67,7 +68,7 @@ class Subject:
     def layers(self, fresh: nn.Module) -> tuple[str, ...]:
         """Return the names of the last layers; none if an event has changed the network's structure."""
         same = self.network.module.state_dict().keys() == fresh.state_dict().keys()
-        return last_layers(self.network.module, self.network.head) if same else ()
+        return tuple(last_layers(self.network.module, self.network.head)) if same else ()
 
     def bench(self, loaded: LoadedRun, probe: Probe) -> Bench:
         """Return the fresh networks and new functions for this network's probes."""

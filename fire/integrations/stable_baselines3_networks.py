@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..network import Companion, Network
-from ..units import HiddenLayer, chain
+from ..unit_weights import HiddenLayer
+from ..units import chain
 
 Algorithm: TypeAlias = SAC | TD3 | DQN
 Initial: TypeAlias = Mapping[str, Mapping[str, Tensor]]  # by network or companion, then by parameter

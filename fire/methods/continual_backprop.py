@@ -17,8 +17,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ..devices import device_with_float64, double
 from ..network import MethodNetwork, Network
-from ..units import HiddenLayer
+from ..unit_weights import HiddenLayer
 from .method import option
 from .own_counts import count_new_steps_, steps_of_its_own
 from .unit_resets import UnitResets, Units, by_member, refuse_what_has_no_units, replace_units_, slots, write_
@@ -63,7 +64,8 @@ class ContinualBackprop(UnitResets):
     def _begin(self, network: MethodNetwork, renews: bool) -> None:
         """Create the memory. Counts are on the device, so that every step does the same operations and can be captured.
 
-        A unit that existed before the method started has 0 as its step of birth.
+        A unit that existed before the method started has 0 as its step of birth, because its utility is observed from
+        then on; its weights have LONG_AGO, because Adam's step count, which may have begun earlier, is right for them.
         """
         super().begin(network)
         memory = network.memory
@@ -73,7 +75,7 @@ class ContinualBackprop(UnitResets):
             memory[f"{layer.name}.birth"] = weight.new_zeros(layer.shape, dtype=torch.int32, requires_grad=False)
             if self.biases == "correct":
                 memory[f"{layer.name}.mean"] = weight.new_zeros(layer.shape, requires_grad=False)
-            memory[f"{layer.name}.owed"] = torch.zeros((), dtype=torch.float64, device=weight.device)
+            memory[f"{layer.name}.owed"] = torch.zeros((), dtype=torch.float64, device=device_with_float64(weight))
         for name in _weights(network) if renews and steps_of_its_own(network.optimizer) else ():
             parameter = network.module.get_parameter(name)
             memory[f"{name}.birth"] = torch.full_like(parameter, LONG_AGO, dtype=torch.int32, requires_grad=False)
@@ -109,8 +111,8 @@ class ContinualBackprop(UnitResets):
     def _due(self, network: MethodNetwork, layer: HiddenLayer, age: Tensor) -> Tensor:
         """Return the number of units to reset now in each member; the fraction left over is kept for later steps."""
         owed = network.memory[f"{layer.name}.owed"]
-        mature = (age > self.maturity).sum(-1).view(-1)[0]
-        count = owed.add_(self.replacement_rate * mature.double()).floor().minimum(mature)
+        mature = double((age > self.maturity).sum(-1).view(-1)[0])
+        count = owed.add_(self.replacement_rate * mature).floor().minimum(mature)
         owed.sub_(count)
         return count.long()
 

@@ -7,12 +7,12 @@ Source: "DASH: Warm-Starting Neural Network Training in Stationary Settings with
 and Yun, NeurIPS 2024, arXiv 2410.23495. There the gradient is a running average over the batches of a whole data set,
 G <- (1 - alpha) G + alpha g with alpha = 0.3, in which about the last 1 / alpha batches count. The same is done here if
 alpha is given and network.loss has batches (LossByBatch). Otherwise it is the gradient of network.loss, which for an
-agent is computed on examples from its replay: for one batch alpha would change nothing, since the cosine does not
-depend on a gradient's length.
+agent is computed on examples from its replay: for one batch alpha changes nothing, since the cosine does not depend on
+a gradient's length, and a note says so.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.rnn import RNNBase, RNNCellBase
 
-from ..matrices import LEFT_ALONE, Matrix
+from ..layers import Matrix
+from ..matrices import LEFT_ALONE, refuse_not_real, take_inventory
 from ..network import Loss, LossByBatch, MethodNetwork, Network
 from ..report import left_rows
 from ..undisturbed import undisturbed
@@ -52,7 +53,7 @@ class Dash(Reinitialization):
         """Raise ValueError if nothing can be shrunk."""
         super().check(network)
         self.check_reach(network)
-        for matrix in self.matrices(network.module, self.touches(network)):
+        for matrix in matrices_in(network.module, self.touches(network)):
             _kernel_dimensions(matrix, network.module)
 
     def ready(self, network: MethodNetwork) -> None:
@@ -64,10 +65,10 @@ class Dash(Reinitialization):
 
     def rewrite(self, module: nn.Module, network: MethodNetwork, touches: Touches) -> None:
         """Shrink weights and biases by their agreement with the negative gradient."""
-        downhill = dict(network.prepared) or _downhill(network, self.alpha)  # if `ready` was not called
+        downhill = network.prepared
         parameters = {name: parameter for name, parameter in module.named_parameters() if name in downhill}
         shrunk: set[tuple[str, int | None]] = set()
-        for matrix in self.matrices(module, touches):
+        for matrix in matrices_in(module, touches):
             if matrix.parameter not in downhill:  # frozen
                 continue
             along = _seen_as(matrix.view, parameters[matrix.parameter], downhill[matrix.parameter])
@@ -80,13 +81,16 @@ class Dash(Reinitialization):
     def notes(self, network: Network) -> list[str]:
         """Also name weights left unchanged as they belong to no known matrix, such as biases of registered layers."""
         touches = self.touches(network)
-        matrices = self.matrices(network.module, touches)
+        matrices = matrices_in(network.module, touches)
         treated = {matrix.parameter for matrix in matrices} | {_bias_of(each, network.module)[0] for each in matrices}
         norms = [child for child in network.module.modules() if isinstance(child, LEFT_ALONE)]
         known = {id(parameter) for norm in norms for parameter in norm.parameters(recurse=False)}
         learning = [(name, each) for name, each in network.module.named_parameters() if each.requires_grad]
         left = [name for name, each in learning if touches(name) and name not in treated and id(each) not in known]
-        return super().notes(network) + left_rows({"not known to belong to a weight matrix": left})
+        rows = left_rows({"not known to belong to a weight matrix": left})
+        if self.alpha is not None and not isinstance(getattr(network, "loss", None), LossByBatch):
+            rows.append(f"alpha={self.alpha} had no effect: the loss has no batches(), so one gradient was computed")
+        return super().notes(network) + rows
 
     def _factors(self, weights: Tensor, downhill: Tensor, kernel_dimensions: int = 0) -> Tensor:
         """Return a factor for each vector in the last dimension, or for each kernel.
@@ -98,6 +102,15 @@ class Dash(Reinitialization):
             weights, downhill = (each.reshape(-1, *shape).movedim(0, -1) for each in (weights, downhill))
         shares = torch.cosine_similarity(weights, downhill, dim=-1).clamp(min=self.least, max=1.0)
         return shares if kernel_dimensions else shares.unsqueeze(-1)
+
+
+def matrices_in(module: nn.Module, touches: Touches) -> list[Matrix]:
+    """Return the weight matrices that `touches` accepts; raise ValueError that names undeclared ones among them."""
+    inventory = take_inventory(module)
+    inventory = replace(inventory, undeclared=tuple(filter(touches, inventory.undeclared)))
+    found = [matrix for matrix in inventory.declared(exclude=False).matrices if touches(matrix.name)]
+    refuse_not_real(found)
+    return found
 
 
 def _downhill(network: MethodNetwork, alpha: float | None) -> dict[str, Tensor]:

@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from ..matrices import EMBEDDING, NOT_CHOSEN, PACKED, Inventory, Matrix, take_inventory
+from ..layers import Matrix
+from ..matrices import EMBEDDING, NOT_CHOSEN, PACKED, Inventory, last_layers, take_inventory
 from ..network import MethodNetwork, Network, lies_in
 from ..patterns import Patterns, Split, as_patterns, as_split, read_patterns, read_split, write_patterns, write_split
 from ..polar import Solver
-from ..probe import last_layers
-from ..projection import CAVEATS, Choice, Selection, notes, project_, refuse_nonfinite
+from ..projection import CAVEATS, Choice, Selection, fused_rows, project_, refuse_nonfinite
 from ..repair import Kind, Repair
 from ..report import left_rows
-from ..statistics import modules_with_statistics
+from ..statistics import stale_rows
 from .method import option
 from .reinitialization import Reinitialization, Touches
 
@@ -118,7 +118,7 @@ class Fire(Reinitialization):
         resets = super().resets(network)
         if self.repair == "none":
             return resets
-        again = last_layers(network.module, network.head) if self.repair == "head" else ("",)
+        again = tuple(last_layers(network.module, network.head)) if self.repair == "head" else ("",)
         return lambda name: resets(name) and not any(not part or lies_in(name, (part,)) for part in again)
 
     def rewrite(self, module: nn.Module, network: Network, touches: Touches) -> None:
@@ -141,8 +141,7 @@ class Fire(Reinitialization):
         """Name matrices and embeddings left unchanged, by the reason; biases are not worth a note."""
         selection = self.selection(network)
         projected = [matrix.name for matrix in selection.matrices]
-        stale = modules_with_statistics(network.module) if projected else ()
-        return left_rows(_said(selection)) + notes(projected, stale)
+        return [*left_rows(_said(selection)), *fused_rows(projected), *stale_rows(self.stale(network))]
 
     def _like(self, module: nn.Module, chosen: tuple[Matrix, ...]) -> list[Matrix]:
         """Return the same matrices in a copy of the network; they are found by name, as a copy may be frozen."""

@@ -22,6 +22,8 @@ from ..network import (
     refuse_not_renewable,
     refuse_unknown,
     renew_around_,
+    restore_,
+    tensors_in,
 )
 from .method import Method, Renewal, option
 
@@ -82,13 +84,13 @@ def _learner(head: nn.Module) -> nn.Module:
 def _first_values(initial: Mapping[str, Tensor], name: str, head: nn.Module) -> dict[str, Tensor]:
     """Return the head's initial values, by names relative to the head."""
     prefix = f"{name}.trained" if isinstance(head, Injected) else name
-    return {key: initial[f"{prefix}.{key}"] for key in _learner(head).state_dict()}
+    return {key: initial[f"{prefix}.{key}"] for key in tensors_in(_learner(head))}
 
 
 def _injected(head: nn.Module, first: Mapping[str, Tensor]) -> Injected:
     """Return the head with two copies of its initial self; parameters frozen before stay frozen."""
     trained = copy.deepcopy(_learner(head))
-    trained.load_state_dict(first)
+    restore_(trained, first, lambda name: True)
     return Injected(head, trained)
 
 

@@ -79,7 +79,7 @@ class Method:
         return take_inventory(module)
 
     def resets(self, network: Network) -> Callable[[str], bool]:
-        """Which matrices, by name, an event gives their initial values beside what the method does to the others."""
+        """Return a test of names: True for matrices that an event resets to initial values."""
         return lambda name: False
 
     def notes(self, network: Network) -> list[str]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.optim import Adam, AdamW, Optimizer
 
 from ..network import MethodNetwork
-from ..units import HiddenLayer, Weights
+from ..unit_weights import HiddenLayer, Weights
 from .unit_resets import Units, by_member, known_at_once, optimizer_state, slots
 
 OWN_STEPS = 50  # at most so many steps are counted separately for a new weight, as this costs time

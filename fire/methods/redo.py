@@ -20,7 +20,8 @@ from torch import Tensor
 from ..activity import Watch, dormancy_scores, silent_layers
 from ..network import MethodNetwork, Network
 from ..undisturbed import undisturbed
-from ..units import Weights, hidden_layers
+from ..unit_weights import Weights
+from ..units import hidden_layers
 from .method import Method, option
 from .unit_resets import drawn, optimizer_state, refuse_what_has_no_units, reset_norms_, zero_moments_
 

@@ -2,24 +2,25 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import torch
 from torch import nn
 
 from ..injected import Injected
-from ..matrices import Matrix, refuse_not_real, take_inventory
 from ..network import (
     MethodNetwork,
     Network,
     lies_in,
     refuse_missing_initial,
     refuse_not_renewable,
+    refuse_shared,
     renew_around_,
     restore_,
 )
 from ..report import left_rows
+from ..statistics import modules_with_statistics, stale_rows
 from .method import Method, Renewal, option
 
 Touches = Callable[[str], bool]
@@ -57,12 +58,19 @@ class Reinitialization(Method, ABC):
         refuse_missing_initial(network)
 
     def check_reach(self, network: Network) -> None:
-        """Raise ValueError if nothing would be rewritten; for methods that leave frozen weights unchanged."""
+        """Raise ValueError if nothing would be rewritten, or a weight outside the scope that is to be kept.
+
+        This is for methods that leave frozen weights unchanged.
+        """
         scope, frozen = self.scoped(network), frozen_names(network.module)
-        within = [name for name, _ in network.module.named_parameters() if self.outside == "reset" or scope(name)]
+        named = network.module.named_parameters(remove_duplicate=False)
+        within = [name for name, _ in named if self.outside == "reset" or scope(name)]
         if all(name in frozen for name in within):
             why = "all are frozen (requires_grad is False)" if within else f"scope={self.scope} holds none"
             raise ValueError(f"network {network.name!r} has no weights to rewrite: {why}")
+        if self.scope != "all" and self.outside == "keep":
+            advice = ", which would be kept; choose scope=all or outside=reset"
+            refuse_shared(f"scope={self.scope}", network, self._parts(network), advice)
 
     @torch.no_grad()
     def act(self, network: MethodNetwork) -> Mapping[str, float] | None:
@@ -78,8 +86,8 @@ class Reinitialization(Method, ABC):
         """Rewrite and reset the weights of the network's own module or its target; return numbers for the record."""
         self.rewrite(module, network, self.touches(network))
         if self.outside == "reset":
-            frozen, scope = frozen_names(network.module), self.scoped(network)
-            restore_(module, network.initial, lambda name: not scope(name) and name not in frozen)
+            frozen = frozen_names(network.module)
+            restore_(module, network.initial, lambda name: name not in frozen, keeps=self.scoped(network))
         return None
 
     def touches(self, network: Network) -> Touches:
@@ -97,23 +105,22 @@ class Reinitialization(Method, ABC):
         return lambda name: self.outside == "reset" and not scope(name)
 
     def notes(self, network: Network) -> list[str]:
-        """Return a remark on frozen parameters."""
-        return left_rows({"frozen (requires_grad is False)": tuple(frozen_names(network.module))})
+        """Return remarks on frozen parameters, and on running statistics of the old weights."""
+        frozen = left_rows({"frozen (requires_grad is False)": frozen_names(network.module)})
+        return [*frozen, *stale_rows(self.stale(network))]
 
-    def matrices(self, module: nn.Module, touches: Touches) -> list[Matrix]:
-        """Return the weight matrices that `touches` accepts; raise ValueError that names undeclared ones among them."""
-        inventory = take_inventory(module)
-        inventory = replace(inventory, undeclared=tuple(filter(touches, inventory.undeclared)))
-        found = [matrix for matrix in inventory.declared(exclude=False).matrices if touches(matrix.name)]
-        refuse_not_real(found)
-        return found
+    def stale(self, network: Network) -> list[str]:
+        """Return the names of modules whose running statistics may belong to the weights from before an event."""
+        resets, scope = self.resets(network), self.scoped(network)
+        changed = [name for name in modules_with_statistics(network.module) if self.scope != "head" or scope(name)]
+        return [name for name in changed if not resets(name)]
 
     def _parts(self, network: Network) -> tuple[str, ...]:
         return network.head if self.scope == "head" else network.encoder
 
 
-def frozen_names(module: nn.Module) -> dict[str, None]:
-    """Return the names of frozen parameters, without the frozen parts of injected heads; the values mean nothing."""
+def frozen_names(module: nn.Module) -> tuple[str, ...]:
+    """Return all names of frozen parameters, without the frozen parts of injected heads."""
     heads = tuple(name for name, child in module.named_modules() if isinstance(child, Injected))
-    names = [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
-    return dict.fromkeys(name for name in names if not lies_in(name, heads))
+    named = module.named_parameters(remove_duplicate=False)
+    return tuple(name for name, parameter in named if not parameter.requires_grad and not lies_in(name, heads))

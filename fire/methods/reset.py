@@ -23,3 +23,8 @@ class Reset(Reinitialization):
     def rewrite(self, module: nn.Module, network: Network, touches: Touches) -> None:
         """Restore the run's initial values."""
         restore_(module, network.initial, touches)
+
+    def stale(self, network: Network) -> list[str]:
+        """Leave out the statistics that are reset with the weights."""
+        scope = self.scoped(network)
+        return [name for name in super().stale(network) if not scope(name)]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..devices import double
 from ..network import MethodNetwork, Network
 from .method import option
 from .unit_resets import UnitResets, known_at_once, refuse_what_has_no_units, replace_units_, some_of
@@ -81,9 +82,10 @@ class SelfNormalizedResets(UnitResets):
 
     def _limits(self, limit: Tensor, silences: Tensor) -> Tensor:
         """Return the percentile if it is below the limit; otherwise the true one may be longer, so double the limit."""
-        counts = silences[..., 1:].cumsum(-1).double()
+        counts = double(silences[..., 1:].cumsum(-1))
         seen = counts[..., -1:]
         percentile = (counts / seen < 1 - self.rejection).sum(-1) + seen.squeeze(-1).sign().long()  # 0: never silent
+        percentile = percentile.to(limit.device)
         return torch.where(percentile < limit, percentile, 2 * limit).clamp(1, self.longest)
 
 

@@ -30,6 +30,7 @@ class ShrinkPerturb(Reinitialization):
 
     def rewrite(self, module: nn.Module, network: Network, touches: Touches) -> None:
         """Mix the weights with the run's initial values."""
-        for name, parameter in module.named_parameters():
-            if touches(name):
-                parameter.mul_(self.keep).add_(network.initial[name], alpha=1.0 - self.keep)
+        named = module.named_parameters(remove_duplicate=False)
+        shared = {id(parameter): (name, parameter) for name, parameter in named if touches(name)}  # each once
+        for name, parameter in shared.values():
+            parameter.mul_(self.keep).add_(network.initial[name], alpha=1.0 - self.keep)

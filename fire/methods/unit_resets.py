@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ..network import MethodNetwork, Network, refuse_missing_initial, refuse_unknown
-from ..units import HiddenLayer, Weights, hidden_layers, how_to_declare, new_draw
+from ..unit_weights import HiddenLayer, Weights, new_draw
+from ..units import hidden_layers, how_to_declare
 from .method import Method
 
 Units = tuple[Tensor, ...]  # indices of units in a layer: (units,), or (members, units) that broadcast; () means all

@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ..devices import multiply_, stacked
 from ..methods.method import option
 from ..network import Network, refuse_missing_initial
 from .regularizer import Regularizer, with_gradient
@@ -39,11 +40,11 @@ class L2Init(Regularizer):
         with torch.no_grad():
             initial: list[Tensor] = [network.initial[name] for name in trained]
             differences = torch._foreach_sub(parameters, initial)
-            value = self.strength * torch.stack(torch._foreach_norm(differences)).square().sum()
+            value = self.strength * stacked(torch._foreach_norm(differences)).square().sum()
 
         def gradients(factor: Tensor) -> list[Tensor]:
             """Return 2 strength (theta - theta_0), stored in the memory of the differences."""
-            torch._foreach_mul_(differences, 2 * self.strength * factor)
+            multiply_(differences, 2 * self.strength * factor)
             return list(differences)
 
         return with_gradient(value, parameters, gradients)

@@ -16,10 +16,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from ..devices import multiply_, stacked
 from ..methods.method import option
-from ..network import Network, lies_in
+from ..network import Network
 from .regularizer import Regularizer, with_gradient
-from .trained import TrainedMatrix, new_gradients, owners, trained_matrices, trained_vectors
+from .trained import TrainedMatrix, new_gradients, output_addresses, owners, trained_matrices, trained_vectors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,16 +68,18 @@ class Parseval(Regularizer):
             """Return 4 (W W' - scale I) W times the matrix's factor; for gains 4 (g^2 - scale) g times the strength."""
 
             def write(index: int, rows: Tensor) -> None:
-                torch._foreach_mul_(grams[index], 4 * factors[index] * factor)
+                multiply_(grams[index], 4 * factors[index] * factor)
                 for weight, gram, out in zip(weights[index], grams[index], self._blocks(rows), strict=True):
                     _product(weight, gram, out)
 
             pairs = zip(stretched, gains, strict=True)
-            of_gains = [each * gain.parameter.detach() * (4 * self.strength * factor) for each, gain in pairs]
+            of_gains = [
+                each * gain.parameter.detach() * (4 * self.strength * factor).to(each.device) for each, gain in pairs
+            ]
             return [*new_gradients(matrices, write), *of_gains]
 
         parameters = [*owners(matrices), *(gain.parameter for gain in gains)]
-        return with_gradient(torch.stack(values).sum(), parameters, gradients)
+        return with_gradient(stacked(values).sum(), parameters, gradients)
 
     def _matrices(self, network: Network) -> list[TrainedMatrix]:
         return trained_matrices(network.module) if self.outputs == "include" else hidden_matrices(network)
@@ -104,11 +107,8 @@ class Parseval(Regularizer):
 
 def hidden_matrices(network: Network) -> list[TrainedMatrix]:
     """Return all matrices but output layers: the last matrix of each head, or of the module if no head is named."""
-    matrices = trained_matrices(network.module)
-    names = [found.name for found in matrices]
-    parts = [[name for name in names if lies_in(name, (head,))] for head in network.head] if network.head else [names]
-    outputs = {part[-1] for part in parts if part}
-    return [found for found in matrices if found.name not in outputs]
+    outputs = output_addresses(network.module, tuple(network.head))
+    return [found for found in trained_matrices(network.module) if found.matrix.view.data_ptr() not in outputs]
 
 
 def _is_wide(weight: Tensor) -> bool:

@@ -15,6 +15,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ..devices import stacked
 from ..methods.method import option
 from ..network import MethodNetwork, Network
 from .regularizer import Regularizer, with_gradient
@@ -73,11 +74,12 @@ class Spectral(Regularizer):
             sigmas = [sigma for sigma, _, _ in turned] + [gain.values for gain in largest]
             terms = [(sigma.pow(self.k) - 1).square().sum() for sigma in sigmas]
             terms += [length.pow(2 * self.k).sum() for length in lengths]
-            value = self.strength * torch.stack(terms).sum()
+            value = self.strength * stacked(terms).sum()
 
         def gradients(factor: Tensor) -> list[Tensor]:
             factor = factor * self.strength
-            slopes = [2 * self.k * (sigma.pow(self.k) - 1) * sigma.pow(self.k - 1) * factor for sigma in sigmas]
+            powers = [2 * self.k * (sigma.pow(self.k) - 1) * sigma.pow(self.k - 1) for sigma in sigmas]
+            slopes = [power * factor.to(power.device) for power in powers]
 
             def write(index: int, rows: Tensor) -> None:
                 _, left, right = turned[index]
@@ -93,7 +95,7 @@ class Spectral(Regularizer):
         return with_gradient(value, parameters, gradients)
 
     def _towards_zero(self, bias: TrainedVector, length: Tensor, factor: Tensor) -> Tensor:
-        slope = 2 * self.k * length.pow(2 * self.k - 2) * factor
+        slope = 2 * self.k * length.pow(2 * self.k - 2) * factor.to(length.device)
         return (slope.unsqueeze(-1) * bias.rows()).view(bias.parameter.shape)
 
 

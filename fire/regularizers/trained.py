@@ -6,13 +6,14 @@ Rows have the shape (d_out, d_in); in a convolution each filter is one row, of l
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from ..matrices import LEFT_ALONE, Matrix, take_inventory
+from ..layers import Matrix
+from ..matrices import LEFT_ALONE, last_layers, take_inventory
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,19 @@ class TrainedMatrix:
 
     matrix: Matrix
     parameter: nn.Parameter
+    kernel_dimensions: int  # how many leading dimensions of the view are kernel positions
+
+    @classmethod
+    def of(cls, matrix: Matrix, parameter: nn.Parameter) -> "TrainedMatrix":
+        """Return a matrix with its parameter; raise ValueError if no dimensions of its view are kernel positions."""
+        shape, positions = matrix.view.shape, matrix.kernel_positions
+        for count in range(len(shape) - 1):
+            if math.prod(shape[:count]) == positions:
+                return cls(matrix, parameter, count)
+        raise ValueError(
+            f"matrix {matrix.name!r}: kernel_positions={positions} given, but the first dimensions of its view of "
+            f"shape {tuple(shape)} do not multiply to that number"
+        )
 
     @property
     def name(self) -> str:
@@ -43,17 +57,11 @@ class TrainedMatrix:
 
     def _placed(self, view: Tensor) -> Tensor:
         """Move kernel positions to the end: (*kernel, *stack, d_out, d_in) becomes (*stack, d_out, d_in, *kernel)."""
-        kernel = range(self._kernel_dimensions)
+        kernel = range(self.kernel_dimensions)
         return view.movedim(tuple(kernel), tuple(range(-len(kernel), 0)))
 
     def _rows(self, placed: Tensor) -> Tensor:
-        return placed.flatten(-1 - self._kernel_dimensions)
-
-    @property
-    def _kernel_dimensions(self) -> int:
-        """The number of leading dimensions of the view that are kernel positions."""
-        shape, positions = self.matrix.view.shape, self.matrix.kernel_positions
-        return next(count for count in range(len(shape) - 1) if math.prod(shape[:count]) == positions)
+        return placed.flatten(-1 - self.kernel_dimensions)
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,14 @@ def trained_vectors(module: nn.Module) -> tuple[list[TrainedVector], list[Traine
     return biases, [vector for vector in inventory.gains if vector.parameter.requires_grad]
 
 
+def output_addresses(module: nn.Module, head: tuple[str, ...]) -> set[int]:
+    """Return the memory addresses of the last matrix of each head, or of the module if no head is named."""
+    known = _inventory(module).outputs
+    if head not in known:
+        known[head] = {matrix.view.data_ptr() for matrix in last_layers(module, head).values()}
+    return known[head]
+
+
 def owners(matrices: Sequence[TrainedMatrix]) -> list[nn.Parameter]:
     """Return the parameters that hold the matrices, each once."""
     return list({id(found.parameter): found.parameter for found in matrices}.values())
@@ -108,12 +124,16 @@ def new_gradients(matrices: Sequence[TrainedMatrix], write: Callable[[int, Tenso
 
 @dataclass(frozen=True)
 class _Inventory:
-    """The matrices, biases and gains of a module, and the memory addresses of its parameters at that time."""
+    """The matrices, biases and gains of a module, and the memory addresses of its parameters at that time.
+
+    `outputs` has the addresses of the last matrices of heads that were asked for.
+    """
 
     addresses: list[tuple[int, int]]
     matrices: list[TrainedMatrix]
     biases: list[TrainedVector]
     gains: list[TrainedVector]
+    outputs: dict[tuple[str, ...], set[int]] = field(default_factory=dict)
 
 
 # Taking an inventory takes as long as a small update on a GPU, so it is repeated only when tensors have changed.
@@ -125,12 +145,19 @@ def _inventory(module: nn.Module) -> _Inventory:
     addresses = [(id(parameter), parameter.data_ptr()) for parameter in parameters]
     if module not in _inventories or _inventories[module].addresses != addresses:
         inventory = take_inventory(module).declared(exclude=False)
-        matrices = [TrainedMatrix(matrix, module.get_parameter(matrix.parameter)) for matrix in inventory.matrices]
+        matrices = [TrainedMatrix.of(matrix, module.get_parameter(matrix.parameter)) for matrix in inventory.matrices]
         vectors = [vector for name in inventory.left if (vector := _vector(module, name))]
         biases = [vector for vector in vectors if "bias" in vector.name.rpartition(".")[2]]
-        gains = [vector for vector in vectors if vector.name.rpartition(".")[2] == "weight"]
+        holders = {matrix.parameter.rpartition(".")[0] for matrix in inventory.matrices}
+        gains = [vector for vector in vectors if _is_gain(vector, holders)]
         _inventories[module] = _Inventory(addresses, matrices, biases, gains)
     return _inventories[module]
+
+
+def _is_gain(vector: TrainedVector, holders: set[str]) -> bool:
+    """Whether this is a norm's gain, and not a further weight of a module that holds matrices."""
+    owner, _, key = vector.name.rpartition(".")
+    return key == "weight" and (vector.parameter.ndim <= 1 or owner not in holders)
 
 
 def _vector(module: nn.Module, name: str) -> TrainedVector | None:

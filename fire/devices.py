@@ -1,0 +1,28 @@
+"""Arithmetic with tensors on several devices, and in float64, which Apple's GPUs do not have."""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+
+def device_with_float64(tensor: Tensor) -> torch.device:
+    """Return the tensor's device, or the CPU for Apple's GPUs."""
+    return torch.device("cpu") if tensor.device.type == "mps" else tensor.device
+
+
+def double(tensor: Tensor) -> Tensor:
+    """Return the tensor in float64, on the same device, or on the CPU for Apple's GPUs."""
+    return tensor.to(device_with_float64(tensor)).double()
+
+
+def stacked(values: Iterable[Tensor]) -> Tensor:
+    """Return the values, such as the norms of layers, as one tensor on the device of the first one."""
+    first, *others = values
+    return torch.stack([first, *(value.to(first.device) for value in others)])
+
+
+def multiply_(tensors: Sequence[Tensor], factor: Tensor) -> None:
+    """Multiply the tensors by one number, in place, with one operation for each device."""
+    for device in dict.fromkeys(tensor.device for tensor in tensors):
+        torch._foreach_mul_([tensor for tensor in tensors if tensor.device == device], factor.to(device))
