@@ -3,10 +3,11 @@
 from collections import Counter
 from pathlib import Path
 
-from .checkpoint import folder_of, newest_whole, read_checkpoint, read_manifest, remove_checkpoint, steps_of
+from .checkpoint import folder_of, newest_whole, read_checkpoint, read_manifest, steps_of
 from .durable import Damaged
 from .learners import read_config
 from .lines import Divergence, EvaluationLine
+from .pruning import remove_checkpoint
 
 
 def slim(run: Path) -> int:
