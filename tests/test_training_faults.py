@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.differences import differences
 from fire_rl.commands import slim as slim_script
-from fire_rl.training import load_policy, session
+from fire_rl.training import learners, load_policy
 from fire_rl.training.checkpoint import folder_of, steps_of
 from fire_rl.training.durable import DurableStore
 from fire_rl.training.files import claimed, read_json, write_json
@@ -72,7 +72,7 @@ def test_a_deleted_metrics_file_is_reported_as_missing(copy: Path):
     (copy / "metrics.jsonl").unlink()
     for events in copy.glob("events.*"):
         events.unlink()
-    said = train("--resume", str(copy), "--steps", "420")
+    said = train("--resume", str(copy))
     assert "metrics.jsonl is missing" in said
     assert "events.out.tfevents" in said
 
@@ -246,15 +246,14 @@ def test_the_replay_of_a_damaged_checkpoint_is_gone_before_the_next_one_is_made(
 ):
     made: list[weakref.ref[Any]] = []
     left: list[int] = []
-    real = session.build
 
     def build(config: Any) -> Any:
         left.append(sum(replay() is not None for replay in made))
-        work = real(config)
-        made.append(weakref.ref(work.replay))  # type: ignore[attr-defined]
+        work: Any = learners.build(config)
+        made.append(weakref.ref(work.replay))
         return work
 
-    monkeypatch.setattr(session, "build", build)
+    monkeypatch.setattr("fire_rl.training.session.build", build)
     max((copy / "replay").glob("*.safetensors")).write_bytes(b"damaged")
     assert "continuing at step 330" in train("--resume", str(copy), "--steps", "420")
     assert left == [0, 0]
