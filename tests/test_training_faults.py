@@ -136,6 +136,12 @@ def test_a_slimmed_run_keeps_its_policy_and_its_records(copy: Path):
     assert (copy / "metrics.jsonl").read_bytes() == metrics
 
 
+def test_a_finished_run_is_slimmed_where_that_is_asked_for(copy: Path):
+    said = train("--resume", str(copy), "--keep-replay", "False")
+    assert said == f"{copy}: finished already, at step 400; it was slimmed and cannot be continued\n"
+    assert not list((copy / "replay").iterdir())
+
+
 def test_a_run_can_be_slimmed_as_soon_as_it_has_finished(tmp_path: Path):
     folder = tmp_path / "run"
     said = train(*TINY, "--keep-replay", "False", "--checkpoint-at", "100", "--run-dir", str(folder))

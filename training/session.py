@@ -35,7 +35,6 @@ from .ending import command, divergence_line, interrupted_line, result_of, say_r
 from .files import FolderLock, claimed, read_json
 from .folder import is_run, refuse_links
 from .learners import build, command_name, read_config
-from .lines import Divergence
 from .made_with import made_with
 from .memory import keep_large_blocks, only_new_objects_collected
 from .output import printable
@@ -44,7 +43,7 @@ from .pruning import delete_temporary_files
 from .restoring import restore, restore_newest, say_what_changed
 from .result import Result
 from .settings import names_with
-from .slim import is_over, is_slimmed, slim
+from .slim import has_finished, is_slimmed, slim
 from .sources import refuse_changed_sources
 from .stopping import stop_signals
 from .threads import choose_threads
@@ -164,12 +163,12 @@ def finished_already(request: Request, folder: Path, config: Config) -> Result |
     Its last evaluation is not made again, because it may have another value with other packages.
     """
     reached = max(steps_of(folder), default=0)
-    if request.restart or config.run.steps > reached or not is_over(folder):
+    if request.restart or config.run.steps > reached or not has_finished(folder):
         return None
-    if isinstance(config.reader.last(folder), Divergence):
-        return None
-    if not (config.run.keep_replay or is_slimmed(folder)):
-        slim(folder)
+    with writable(folder):
+        delete_temporary_files(folder)  # of a process that was killed while it drew a picture
+        if not (config.run.keep_replay or is_slimmed(folder)):
+            slim(folder)
     longer = min(2 * config.run.steps, config.run.longest or 2 * config.run.steps)
     if is_slimmed(folder):
         words = "; it was slimmed and cannot be continued"
