@@ -22,12 +22,13 @@ import tyro
 
 from fire_rl.fire.finite import first_not_finite
 from fire_rl.replay import FrameReplay
-from fire_rl.training.checkpoint import Checkpoint, Values, prune, write_checkpoint
+from fire_rl.training.checkpoint import Checkpoint, Values, write_checkpoint
 from fire_rl.training.durable import DurableStore
 from fire_rl.training.files import METRICS
 from fire_rl.training.learners import LEARNERS, build
 from fire_rl.training.memory import keep_large_blocks
 from fire_rl.training.progress import Progress
+from fire_rl.training.pruning import prune
 from fire_rl.training.reinforcement import Reinforcement
 
 from .timing import CLOCKS, seconds

@@ -15,11 +15,10 @@ from fire_rl.fire.probe import Probe
 from fire_rl.place import program
 from fire_rl.training.checkpoint import steps_of
 from fire_rl.training.command_line import read_operand
-from fire_rl.training.durable import require_writable
+from fire_rl.training.durable import require_writable, writable
 from fire_rl.training.folder import is_run
 from fire_rl.training.memory import keep_large_blocks
 from fire_rl.training.policy import split_run
-from fire_rl.training.session import writable
 from fire_rl.training.trust import trusted
 
 MOST_EPISODES, MOST_UPDATES, MOST_THREADS = 1_000, 1_000_000, 1_000

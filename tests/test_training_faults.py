@@ -1,16 +1,21 @@
 """What a run has written is not lost, whatever is deleted or edited, and code that only files name is not imported."""
 
+import json
 import shutil
 import subprocess
+import weakref
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from benchmarks.differences import differences
 from fire_rl.commands import slim as slim_script
-from fire_rl.training import load_policy
+from fire_rl.training import learners, load_policy
 from fire_rl.training.checkpoint import folder_of, steps_of
+from fire_rl.training.durable import DurableStore
 from fire_rl.training.files import claimed, read_json, write_json
 from fire_rl.training.lines import read_lines
 from tests.fixtures import faulty_runs
@@ -67,7 +72,7 @@ def test_a_deleted_metrics_file_is_reported_as_missing(copy: Path):
     (copy / "metrics.jsonl").unlink()
     for events in copy.glob("events.*"):
         events.unlink()
-    said = train("--resume", str(copy), "--steps", "420")
+    said = train("--resume", str(copy))
     assert "metrics.jsonl is missing" in said
     assert "events.out.tfevents" in said
 
@@ -129,6 +134,12 @@ def test_a_slimmed_run_keeps_its_policy_and_its_records(copy: Path):
     assert train("--resume", str(copy)).startswith(f"{copy}: finished already, at step 400; it was slimmed")
     assert "was slimmed" in train("--branch-from", f"{copy}@400", "--reinit", "fire", "--steps", "500", code=2)
     assert (copy / "metrics.jsonl").read_bytes() == metrics
+
+
+def test_a_finished_run_is_slimmed_where_that_is_asked_for(copy: Path):
+    said = train("--resume", str(copy), "--keep-replay", "False")
+    assert said == f"{copy}: finished already, at step 400; it was slimmed and cannot be continued\n"
+    assert not list((copy / "replay").iterdir())
 
 
 def test_a_run_can_be_slimmed_as_soon_as_it_has_finished(tmp_path: Path):
@@ -197,7 +208,8 @@ def test_an_environment_whose_class_is_in_another_file_is_not_imported_either(
     train(*TINY[2:], "--env", "outer_world:Own-v0", "--run-dir", str(folder))
     assert {path.name for path in (folder / "source").iterdir()} == {"inner_world.py", "outer_world.py"}
     inner.write_text(inner.read_text() + "\n")
-    assert f"{inner} has changed" in train("--resume", str(folder), "--trust", str(folder), code=2)
+    longer = ["--resume", str(folder), "--steps", "420", "--trust", str(folder)]
+    assert f"{inner} has changed" in train(*longer, code=2)
     branch = ("--branch-from", f"{folder}@330", "--reinit", "fire", "--run-dir", str(tmp_path / "branch"))
     assert f"{inner} has changed" in train(*branch, "--trust", str(folder), code=2)
     assert not (tmp_path / "branch").exists()
@@ -225,3 +237,80 @@ def test_a_run_whose_method_s_source_has_changed_is_not_resumed(tmp_path: Path, 
     said = train("--resume", str(folder), "--steps", "420", "--trust", str(folder), code=2)
     assert f"{module} has changed since {folder} was made with it" in said
     assert "change it back, or begin a new run" in said
+
+
+def test_a_run_that_diverged_at_its_first_checkpoint_is_not_called_deleted(copy: Path):
+    shutil.rmtree(copy / "checkpoints")
+    lines = [line for line in read_lines(copy / "metrics.jsonl") if line["environment_steps"] < 110]
+    end = lines[-1] | {"kind": "diverged", "environment_steps": 110, "quantity": "actor_loss", "value": "nan"}
+    (copy / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in (*lines, end)))
+    assert "diverged before its first checkpoint" in train("--resume", str(copy), code=2)
+
+
+def test_the_replay_of_a_damaged_checkpoint_is_gone_before_the_next_one_is_made(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+):
+    made: list[weakref.ref[Any]] = []
+    left: list[int] = []
+
+    def build(config: Any) -> Any:
+        left.append(sum(replay() is not None for replay in made))
+        work: Any = learners.build(config)
+        made.append(weakref.ref(work.replay))
+        return work
+
+    monkeypatch.setattr("fire_rl.training.session.build", build)
+    max((copy / "replay").glob("*.safetensors")).write_bytes(b"damaged")
+    assert "continuing at step 330" in train("--resume", str(copy), "--steps", "420")
+    assert left == [0, 0]
+
+
+def test_a_text_of_a_run_s_files_reaches_the_terminal_in_one_printable_line(copy: Path):
+    settings = read_json(copy / "config.json")
+    forged = {"torch": "1\x1b[2J\nRUN diverged"}
+    write_json(copy / "config.json", settings | {"versions": settings["versions"] | forged})
+    said = train("--resume", str(copy), "--steps", "420")
+    assert r"was edited since the checkpoint was made: torch" in said
+    assert "\x1b" not in said
+    assert "\nRUN diverged" not in said
+
+
+def test_only_the_run_s_own_half_written_files_are_deleted(copy: Path):
+    segment = f"{0:012d}-{40:012d}-{'a' * 12}.safetensors"
+    own = [".config.json.71.tmp", ".curve.png.71.tmp", f"replay/.{segment}.71.tmp", "source/.own.py.71.tmp"]
+    others = [".notes.tmp", ".config.json.tmp", ".video-400.mp4.71.tmp", "checkpoints/.mine.tmp"]
+    (copy / "source").mkdir()
+    for name in (*own, *others):
+        (copy / name).write_text("")
+    (copy / "checkpoints" / f".{440:012d}.tmp").mkdir()
+    train("--resume", str(copy), "--steps", "420")
+    assert sorted(str(path.relative_to(copy)) for path in copy.rglob(".*")) == sorted(others)
+
+
+def test_a_start_that_was_killed_is_not_begun_again_among_other_files(tmp_path: Path):
+    for name in ("starting", ".notes.tmp"):
+        (tmp_path / name).write_text("")
+    assert "is not empty" in train(*TINY, "--run-dir", str(tmp_path), code=2)
+    assert (tmp_path / ".notes.tmp").exists()
+
+
+def test_a_branch_reads_its_trunk_s_replay_twice(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Once before anything is written, and once into memory."""
+    read, real = Counter[str](), DurableStore.read
+
+    def counted(store: DurableStore, name: str) -> bytearray:
+        read[name] += 1
+        return real(store, name)
+
+    monkeypatch.setattr(DurableStore, "read", counted)
+    train("--branch-from", f"{whole}@330", "--reinit", "none", "--run-dir", str(tmp_path / "branch"))
+    assert set(read.values()) == {2}
+
+
+def test_a_damaged_manifest_that_keeps_the_replay_from_being_deleted_is_reported_once(tmp_path: Path):
+    folder = tmp_path / "run"
+    train(*TINY, "--checkpoint-at", "100", "--run-dir", str(folder))
+    (folder_of(folder, 100) / "manifest.json").write_text("{")
+    said = train("--resume", str(folder), "--steps", "700")
+    assert said.count("no file of") == 1
+    assert "is deleted any more, because a checkpoint is damaged" in said

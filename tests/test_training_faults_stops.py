@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks.differences import differences
+from fire_rl.training import checkpoint, durable
 from fire_rl.training.checkpoint import folder_of, steps_of
 from fire_rl.training.files import read_json
 from fire_rl.training.history import History
 from fire_rl.training.lines import read_lines
+from fire_rl.training.log import RunLog
 from fire_rl.training.reinforcement import Reinforcement
+from fire_rl.training.result import Result
 from tests.fixtures import faulty_runs
 from tests.fixtures.faulty_runs import BROKEN, ROOT, SMALL, TINY, WORLDS, last_line, train
 
@@ -201,3 +205,108 @@ def test_output_that_cannot_be_written_is_reported_once_and_does_not_end_a_run(w
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("standard output cannot be written to (No space left on device)") == 1
     assert differences(whole, folder) == []
+
+
+def test_a_checkpoint_that_failed_leaves_no_files_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder, real = tmp_path / "run", checkpoint.write_manifest
+    replay: list[set[str]] = []
+
+    def full(place: Path, manifest: checkpoint.Manifest) -> None:
+        if manifest.step == 220:
+            raise OSError(28, "No space left on device", str(place))
+        real(place, manifest)
+
+    def looked_at(config: Any, driver: Any, step: int | None, notes: list[str]) -> Result:
+        replay.append({path.name for path in (folder / "replay").iterdir()})
+        return Result(folder, "finished", 110, config.metric)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write_manifest", full)
+        train(*TINY, "--run-dir", str(folder), code=1)
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == [f"{110:012d}"]
+    named = {segment.file for segment in checkpoint.read_manifest(folder, 110).segments}
+    assert {path.name for path in (folder / "replay").iterdir()} > named
+    monkeypatch.setattr("fire_rl.training.session.train", looked_at)
+    train("--resume", str(folder))
+    assert replay == [named]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_a_lack_of_memory_is_not_taken_for_damage(copy: Path, monkeypatch: pytest.MonkeyPatch, error: Exception):
+    def lacking(*arguments: Any) -> None:
+        raise error
+
+    before = sorted(copy.rglob("*"))
+    monkeypatch.setattr(Reinforcement, "restore", lacking)
+    said = train("--resume", str(copy), "--steps", "420", code=2)
+    assert "not enough memory now" in last_line(said)
+    assert "damaged" not in said
+    assert sorted(copy.rglob("*")) == before
+
+
+def test_a_file_that_does_not_fit_into_memory_now_is_not_damaged(copy: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(durable, "LARGE", 0)
+    monkeypatch.setattr(durable, "available_memory", lambda: 10)
+    with pytest.raises(durable.NotEnoughMemory, match="not enough memory now"):
+        checkpoint.read_checkpoint(copy, 400)
+
+
+@pytest.mark.parametrize("words", [[*TINY, "--run-dir"], ["--steps", "420", "--resume"]])
+def test_an_error_in_making_the_environment_is_not_called_an_error_in_writing(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+):
+    def unreachable(config: Any) -> None:
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr("fire_rl.training.session.build", unreachable)
+    folder = copy if "--resume" in words else copy / "new"
+    assert last_line(train(*words, str(folder), code=2)) == f"{folder} cannot begin: Connection refused"
+
+
+def test_a_disk_that_is_full_when_the_log_is_opened_ends_a_run_in_one_line(copy: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(folder: Path, *arguments: Any) -> None:
+        raise OSError(28, "No space left on device", str(folder / "metrics.jsonl"))
+
+    monkeypatch.setattr("fire_rl.training.reporter.RunLog", full)
+    said = last_line(train("--resume", str(copy), "--steps", "420", code=1))
+    assert said.startswith(
+        f"{copy / 'metrics.jsonl'}: No space left on device; the last whole checkpoint is at step 400"
+    )
+
+
+def test_a_disk_that_is_full_where_a_run_diverges_hides_no_divergence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    real = RunLog.write
+
+    def full(log: RunLog, kind: str, *arguments: Any) -> None:
+        if kind == "diverged":
+            raise OSError(28, "No space left on device", str(log.folder / "metrics.jsonl"))
+        real(log, kind, *arguments)
+
+    monkeypatch.setattr(RunLog, "write", full)
+    said = train(*TINY, "--learning-rate", "1e30", "--run-dir", str(tmp_path / "run"), code=3)
+    assert "diverged at step" in last_line(said)
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("session.announce", "the run begins at step 0 again with python train_sac.py --resume"),
+        ("session.Tracking.finish", "the run itself is finished"),
+    ],
+)
+def test_ctrl_c_after_a_run_has_begun_is_not_answered_with_the_command_that_began_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, said: str
+):
+    def interrupted(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"fire_rl.training.{place}", interrupted)
+    with pytest.raises(KeyboardInterrupt, match=said):
+        train(*TINY, "--steps", "60", "--run-dir", str(tmp_path / "run"))

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from fire_rl.commands.train import train_sac
 from fire_rl.training.checkpoint import folder_of, steps_of
 from fire_rl.training.command_line import main
 from fire_rl.training.lines import read_lines
+from fire_rl.training.reporter import Reporter
 from tests.fixtures.calling import call
 
 pytestmark = pytest.mark.usefixtures("unrendered_module")
@@ -192,6 +194,53 @@ def test_a_run_that_is_extended_continues_as_if_it_had_been_longer_from_the_star
     assert differences(whole, folder) == []
 
 
+def without_last_evaluation(folder: Path) -> None:
+    """Leave a run as one that was killed after its last checkpoint and before its last evaluation."""
+    metrics = folder / "metrics.jsonl"
+    metrics.write_bytes(b"".join(metrics.read_bytes().splitlines(keepends=True)[:-1]))
+
+
+def test_a_finished_run_is_not_evaluated_again(whole: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(whole, tmp_path / "run"))
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    (folder / ".curve.png.71.tmp").touch()
+    said = train("--resume", str(folder)).stdout
+    assert said == f"{folder}: finished already, at step 480; to continue it, give a larger --steps, such as 960\n"
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_killed_after_its_last_checkpoint_gets_its_last_evaluation(whole: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(whole, tmp_path / "run"))
+    without_last_evaluation(folder)
+    assert "continuing at step 480: its last evaluation is missing" in train("--resume", str(folder)).stdout
+    assert differences(whole, folder) == []
+
+
+def test_a_run_killed_at_its_last_picture_has_its_last_evaluation_in_tensorboard_too(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The picture is drawn just after the evaluation was written."""
+    process = PROCESSES.Process(target=run_until_picture, args=(480, [*TINY, "--run-dir", str(tmp_path / "run")]))
+    process.start()
+    process.join(600)
+    assert process.exitcode == -signal.SIGKILL
+    assert "finished already" in train("--resume", str(tmp_path / "run")).stdout
+    assert differences(whole, tmp_path / "run") == []
+
+
+def run_until_picture(step: int, arguments: list[str]) -> None:
+    """Die by SIGKILL where the learning curve is drawn for the evaluation at this step."""
+    real = Reporter.draw_curve
+
+    def dying(reporter: Reporter) -> None:
+        if reporter.work.steps == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        real(reporter)
+
+    setattr(Reporter, "draw_curve", dying)  # noqa: B010
+    main(train_sac, "train_sac", arguments)
+
+
 @pytest.mark.parametrize("damage", ["agent.safetensors", "manifest.json", "segment"])
 def test_a_damaged_checkpoint_is_skipped(whole: Path, tmp_path: Path, damage: str):
     folder = tmp_path / "run"
@@ -203,6 +252,7 @@ def test_a_damaged_checkpoint_is_skipped(whole: Path, tmp_path: Path, damage: st
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content)
+    without_last_evaluation(folder)
     done = train("--resume", str(folder))
     assert "checkpoint at step 480 is damaged" in done.stderr
     assert "continuing" in done.stdout
@@ -215,7 +265,7 @@ def test_a_run_with_no_whole_checkpoint_is_left_alone(whole: Path, tmp_path: Pat
     subprocess.run(["cp", "-r", str(whole), str(folder)], check=True)
     for step in steps_of(folder):
         (folder_of(folder, step) / "agent.safetensors").write_bytes(b"")
-    done = train("--resume", str(folder), code=2)
+    done = train("--resume", str(folder), "--steps", "500", code=2)
     assert "is whole; nothing was changed" in done.stderr
     assert (folder / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
 

@@ -42,7 +42,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def place(tmp_path: Path, runs: dict[str, Path]) -> Path:
-    return make_place(tmp_path, runs["dqn"])
+    """A run that was killed just before its last evaluation, so that resuming it reads its checkpoint."""
+    place = make_place(tmp_path, runs["dqn"])
+    metrics = place / RUN / "metrics.jsonl"
+    *before, last = metrics.read_text().splitlines(keepends=True)
+    assert json.loads(last)["kind"] == "evaluation"
+    metrics.write_text("".join(before))
+    return place
 
 
 def forge(place: Path, name: str, change: Callable[[Any], None]) -> None:

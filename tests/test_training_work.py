@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.differences import differences
 from fire_rl.experiments.analysis.records import read_run
+from fire_rl.training.checkpoint import read_checkpoint
 from fire_rl.training.command_line import read_command_line
 from fire_rl.training.files import read_json, write_json
 from fire_rl.training.learners import LEARNERS, Learner, Preset
@@ -60,8 +61,24 @@ def test_an_event_cuts_the_block_of_updates_that_it_falls_into(
     stream: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(stream.Stream, "advance", lambda self, update: update(7))
-    train(f"--steps 70 --reinit fire --reinit-at 40 {EVERY}", tmp_path / "run")
+    train(f"--steps 70 --reinit fire --reinit-every 40 {EVERY}", tmp_path / "run")
     assert events(tmp_path / "run") == [(40, {"updates": 40})]
+
+
+@pytest.mark.usefixtures("stream", "unrendered")
+@pytest.mark.parametrize("schedule", ["--reinit-every", "--reinit-at"])
+def test_an_event_before_the_last_update_happens_and_is_not_announced(schedule: str, tmp_path: Path):
+    said = train(f"--steps 70 --reinit fire {schedule} 69 {EVERY}", tmp_path / "run")
+    assert "is due after the last update" not in said
+    assert events(tmp_path / "run") == [(69, {"updates": 69})]
+
+
+@pytest.mark.usefixtures("stream", "unrendered")
+def test_a_checkpoint_holds_the_state_before_an_event_at_its_step(tmp_path: Path):
+    train(f"--steps 50 --reinit reset --reinit-at 30 {EVERY}", tmp_path / "run")
+    train(f"--steps 50 {EVERY}", tmp_path / "other")
+    one, other = (read_checkpoint(tmp_path / name, 30).learner for name in ("run", "other"))
+    assert all(value.equal(other[name]) for name, value in one.items())
 
 
 @pytest.mark.usefixtures("stream", "unrendered")

@@ -13,7 +13,7 @@ import msgspec
 
 from fire_rl.place import typed
 
-from .checkpoint import link_checkpoint, read_manifest, steps_of, verify
+from .checkpoint import link_checkpoint, read_manifest, read_values, steps_of, verify
 from .config import Config
 from .durable import Damaged, copy_durably, flush_folder
 from .files import read_json, write_json
@@ -21,6 +21,7 @@ from .folder import FILES, FOLDERS, LOGGED, refuse_links
 from .learners import LEARNERS, command_name, config_to_json, name_of, read_config
 from .made_with import MadeWith, changed_setting, differences_in_words
 from .policy import checked_step, split_run
+from .pruning import is_temporary
 from .settings import flag, names_with
 from .slim import is_slimmed
 from .sources import keep_sources
@@ -167,9 +168,9 @@ def start_branch(source: str, folder: Path, made_with: MadeWith) -> list[str]:
     another machine.
     """
     trunk, step = branch_point(source)
-    manifest, checkpoint = verify(trunk, step)
+    manifest, values = read_values(trunk, step)
     notes = []
-    for name, size in checkpoint.values.file_sizes.items():
+    for name, size in values.file_sizes.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         try:
             copy_durably(trunk / name, folder / name, size)
@@ -184,7 +185,7 @@ def start_branch(source: str, folder: Path, made_with: MadeWith) -> list[str]:
 def check_vacant(folder: Path) -> None:
     """Raise ValueError if a folder holds anything except the files of a start that was killed."""
     names = {path.name for path in folder.iterdir()}
-    half_written = {name for name in names if name.startswith(".") and name.endswith(".tmp")}
+    half_written = set(filter(is_temporary, names))
     ours = {*FILES, *FOLDERS, *filter(LOGGED.fullmatch, names)}
     begun = STARTING in names and "config.json" not in names and names - half_written <= ours
     if names - {"lock"} and not begun:

@@ -1,4 +1,4 @@
-"""Write, read and delete checkpoints: files of safetensors and JSON, with a manifest that holds their checksums.
+"""Write and read checkpoints: files of safetensors and JSON, with a manifest that holds their checksums.
 
 A checkpoint's folder is renamed to its name once it is complete, so that it is either whole or absent.
 
@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -24,16 +24,24 @@ from torch import Tensor
 from fire_rl.fire import first_not_finite
 from fire_rl.replay import Segment
 from fire_rl.replay.segments import read_segment
-from fire_rl.replay.transitions import available_memory
 
-from .durable import Damaged, DurableStore, copy_durably, flush_folder, read_regular, write_durably
+from .durable import (
+    Damaged,
+    DurableStore,
+    NotEnoughMemory,
+    copy_durably,
+    enough_memory,
+    flush_folder,
+    read_regular,
+    write_durably,
+)
 from .files import METRICS, converted, damage_named, decoded, read_json, write_json
 from .folder import LOGGED
 from .made_with import MadeWith
 from .progress import Count, Progress
 
-KEPT = 2  # so many of the newest checkpoints are kept, besides the requested ones
 FILES = ("agent.safetensors", "state.safetensors", "state.json")
+LARGEST_FILE = 2**34  # bytes of a checkpoint's file that are read at most; the largest built-in network takes 1.5 GB
 PROGRESS = ("updates", "measured", "seconds", "last_evaluation", "owes")  # names as in older versions
 
 T = TypeVar("T")
@@ -110,21 +118,30 @@ def write_checkpoint(run: Path, step: int, checkpoint: Checkpoint, made_with: Ma
     final = folder_of(run, step)
     temporary = final.with_name(f".{final.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    try:
+        _write_files(temporary, step, checkpoint, made_with)
+        if final.exists():
+            set_aside(run, step)
+        temporary.rename(final)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)  # the disk may be full
+        raise
+    flush_folder(final.parent)
+
+
+def _write_files(folder: Path, step: int, checkpoint: Checkpoint, made_with: MadeWith | None) -> None:
+    """Write the files of a checkpoint to a new folder, its manifest last."""
+    folder.mkdir(parents=True)
     contents = {
         "agent.safetensors": safetensors.torch.save(dict(checkpoint.learner)),
         "state.safetensors": safetensors.torch.save(dict(checkpoint.tensors)),
         "state.json": msgspec.json.format(msgspec.json.encode(checkpoint.values), indent=1),
     }
     for name, content in contents.items():
-        write_durably(temporary / name, content)
+        write_durably(folder / name, content)
     files = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    write_manifest(temporary, Manifest(step, files, checkpoint.segments, made_with))
-    flush_folder(temporary)
-    if final.exists():
-        set_aside(run, step)
-    temporary.rename(final)
-    flush_folder(final.parent)
+    write_manifest(folder, Manifest(step, files, checkpoint.segments, made_with))
+    flush_folder(folder)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -136,24 +153,44 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 def read_checkpoint(run: Path, step: int) -> Checkpoint:
     """Read a checkpoint and compare every file with its checksum; raise Damaged if one differs."""
     folder, manifest = folder_of(run, step), read_manifest(run, step)
-    contents = {name: read_regular(folder / name, available_memory()) for name in FILES}
-    for name, content in contents.items():
-        if hashlib.sha256(content).hexdigest() != manifest.files[name]:
-            raise Damaged(f"{folder / name} is cut short or altered")
-    agent, tensors = (_tensors(folder / name, contents[name]) for name in FILES[:2])
-    kept = [(name, value) for name, value in tensors.items() if name.startswith("manager.")]
-    if found := first_not_finite([*agent.items(), *kept]):
-        raise Damaged(f"{folder} holds {found[1]} in {found[0]}: the network had diverged")
+    with enough_memory(folder):
+        contents = {name: _content(folder, manifest, name) for name in FILES}
+        agent, tensors = (_tensors(folder / name, contents[name]) for name in FILES[:2])
+        kept = [(name, value) for name, value in tensors.items() if name.startswith("manager.")]
+        if found := first_not_finite([*agent.items(), *kept]):
+            raise Damaged(f"{folder} holds {found[1]} in {found[0]}: the network had diverged")
+    return Checkpoint(agent, tensors, _values(folder, step, contents["state.json"]), manifest.segments)
+
+
+def read_values(run: Path, step: int) -> tuple[Manifest, Values]:
+    """Read only a checkpoint's manifest and plain values; raise Damaged if they are not whole."""
+    folder, manifest = folder_of(run, step), read_manifest(run, step)
+    return manifest, _values(folder, step, _content(folder, manifest, "state.json"))
+
+
+def _content(folder: Path, manifest: Manifest, name: str) -> bytearray:
+    """Read a file of a checkpoint and compare it with its checksum."""
+    content = read_regular(folder / name, LARGEST_FILE)
+    if hashlib.sha256(content).hexdigest() != manifest.files[name]:
+        raise Damaged(f"{folder / name} is cut short or altered")
+    return content
+
+
+def _values(folder: Path, step: int, content: bytearray) -> Values:
+    """Return the plain values of a checkpoint of this step."""
     state = folder / "state.json"
-    values = converted(of_this_version(decoded(contents["state.json"], dict[str, Any], state)), Values, state)
+    values = converted(of_this_version(decoded(content, dict[str, Any], state)), Values, state)
     if values.work.get("steps") != step:
         raise Damaged(f"{state} is of step {values.work.get('steps')}")
-    return Checkpoint(agent, tensors, values, manifest.segments)
+    return values
 
 
 def _tensors(path: Path, content: bytearray) -> dict[str, Tensor]:
     try:
-        return safetensors.torch.load(bytes(content))
+        with enough_memory(path):
+            return safetensors.torch.load(bytes(content))
+    except NotEnoughMemory:
+        raise
     except (safetensors.SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OverflowError) as error:
         raise Damaged(f"{path} cannot be read as tensors: {' '.join(str(error).split())}") from error
 
@@ -197,7 +234,8 @@ def newest_whole(run: Path, read: Callable[[int], T], tell: Callable[[str], obje
         try:
             return read(step)
         except Damaged as error:
-            tell(f"checkpoint at step {step:,} is damaged ({error}); using the one before")
+            line = f"checkpoint at step {step:,} is damaged ({error}); using the one before"
+        tell(line)  # only now, when the error does not hold what was read any more
     return None
 
 
@@ -205,11 +243,11 @@ def set_aside(run: Path, step: int) -> None:
     """Rename a damaged checkpoint's folder to damaged-STEP, so that it can still be looked at."""
     folder = folder_of(run, step)
     aside = folder.with_name(f"damaged-{folder.name}")
-    _remove(aside)
+    remove(aside)
     folder.rename(aside)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
     """Delete a file, or a link but not its target, or a folder with its contents."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
@@ -223,37 +261,6 @@ def verify(run: Path, step: int) -> tuple[Manifest, Checkpoint]:
     for segment in checkpoint.segments:
         read_segment(DurableStore(run / "replay"), segment)
     return manifest, checkpoint
-
-
-def delete_temporary_files(run: Path) -> None:
-    """Delete the temporary files that a killed process left behind."""
-    for folder in ("", "checkpoints", "replay", "videos", "source"):
-        for path in (run / folder).glob(".*.tmp"):
-            _remove(path)
-
-
-def prune(run: Path, requested: Iterable[int]) -> None:
-    """Delete all checkpoints but the newest and the requested ones, then the segments that no manifest names."""
-    steps = steps_of(run)
-    for step in set(steps[:-KEPT]) - set(requested):
-        remove_checkpoint(run, step)
-    named = set()
-    for step in steps_of(run):
-        try:
-            named |= {segment.file for segment in read_manifest(run, step).segments}
-        except Damaged:
-            return  # the manifest cannot be read, and may name any of the segments
-    for path in (run / "replay").glob("*.safetensors"):
-        if path.name not in named:
-            path.unlink()
-
-
-def remove_checkpoint(run: Path, step: int) -> None:
-    """Delete a checkpoint, its manifest first: a folder that is left half deleted does not pass for a checkpoint."""
-    folder = folder_of(run, step)
-    if not folder.is_symlink():
-        _remove(folder / "manifest.json")
-    _remove(folder)
 
 
 def link_checkpoint(trunk: Path, step: int, branch: Path, made_with: MadeWith | None = None) -> None:

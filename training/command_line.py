@@ -23,14 +23,13 @@ from .config_file import config_of_run, is_of_a_run, without, words_of_file
 from .help import describe, describe_options, list_envs, list_methods, one_method
 from .learners import LEARNERS, Learner, Preset
 from .other_script import refuse_other_script
-from .output import guard_output
+from .output import guard_output, printable
 from .settings import flag
 from .spoken import as_known
 from .stopping import STOPPED
 from .trust import refuse_code, trusted
 
 MARKERS = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff)
-LONGEST_LINE = 3_000  # characters
 Options = TypeVar("Options")
 
 
@@ -73,12 +72,6 @@ def main(body: Callable[[Sequence[str]], int], name: str, arguments: Sequence[st
     output.flush()
     sys.stderr.flush()
     raise SystemExit(code)
-
-
-def printable(text: str) -> str:
-    """Return a text as one printable line of limited length; names and values in it are not trusted."""
-    line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:LONGEST_LINE])
-    return line if len(text) <= LONGEST_LINE else f"{line}..."
 
 
 def read_command_line(arguments: Sequence[str], learner: Learner) -> Request:

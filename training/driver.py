@@ -6,6 +6,7 @@ parts of its boundary, so that a run that continues from it does these parts its
 
 import math
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,13 +15,15 @@ from torch import Tensor
 
 from fire_rl.fire import Position, spell
 
-from .checkpoint import Checkpoint, Values, prune, write_checkpoint
+from .checkpoint import Checkpoint, Values, write_checkpoint
 from .config import Config
 from .divergence import Diverged, require_finite, require_finite_tensors, require_numbers
 from .lines import AFTER, BEFORE, PHASE, SCHEDULED
 from .log import in_words
 from .made_with import MadeWith
+from .output import printable
 from .progress import Progress
+from .pruning import prune
 from .reporter import Reporter
 from .tracking.tracking import Tracking
 from .work import Losses, State, Work, named
@@ -54,6 +57,8 @@ class Driver:
         self.on_evaluation: Callable[[int, float], object] = lambda step, value: None
         self.stopped_by_callback = False
         self._phase_starts = frozenset(config.run.phase_starts)
+        self._unit_ends_at = 0  # the step that the run reaches with the unit of work that is being done
+        self._kept_because = ""  # why older files of the replay cannot be deleted
         self.reporter: Reporter
 
     @property
@@ -67,30 +72,37 @@ class Driver:
         Raise Stopped, after a checkpoint, if the run was asked to stop; Diverged if a number is not finite; NotSaved if
         a file of the run cannot be written.
         """
-        self.reporter = Reporter(self.folder, self.config, self.work, self.progress, self.tracking)
-        total = self.settings.steps
-        with self.reporter.bar as bar:
-            try:
-                self.work.begin(self.reporter)
-                if self.progress.owes is not None:
-                    self._catch_up(self.progress.owes)
-                while self.work.steps < total:
-                    self._boundary()
-                    self.work.advance(self._update)
-                    bar.update(min(self.work.steps, total) - bar.n)
-                if self.progress.handled != self.position:
-                    self._boundary(last=True)
-            except OSError as error:
-                name = os.fsdecode(error.filename or "")
-                if not name or self.folder not in (Path(name), *Path(name).parents):
-                    raise  # not a file of the run; the error may come from the environment
-                raise NotSaved(f"{name}: {error.strerror}") from error
-            except Diverged as error:
-                self.reporter.write("diverged", {"quantity": error.quantity, "value": error.value})
-                self.reporter.draw_all(now=True)
-                raise
-            finally:
-                self.reporter.attempt("end of TensorBoard's events", self.reporter.log.close)
+        try:
+            self.reporter = Reporter(self.folder, self.config, self.work, self.progress, self.tracking)
+            with self.reporter.bar:
+                try:
+                    self._go_on()
+                except Diverged as error:
+                    values = {"quantity": error.quantity, "value": error.value}
+                    self.reporter.attempt("line of the divergence", lambda: self.reporter.write("diverged", values))
+                    self.reporter.draw_all(now=True)
+                    raise
+                finally:
+                    self.reporter.attempt("end of TensorBoard's events", self.reporter.log.close)
+        except OSError as error:
+            name = os.fsdecode(error.filename or "")
+            if not name or self.folder not in (Path(name), *Path(name).parents):
+                raise  # not a file of the run; the error may come from the environment
+            raise NotSaved(f"{name}: {error.strerror}") from error
+
+    def _go_on(self) -> None:
+        """Do one unit of work after the other, and at each boundary what is due there."""
+        total, bar = self.settings.steps, self.reporter.bar
+        self.work.begin(self.reporter)
+        if self.progress.owes is not None:
+            self._catch_up(self.progress.owes)
+        while self.work.steps < total:
+            self._boundary()
+            self._unit_ends_at = self.settings.reached(self.work.steps + 1)
+            self.work.advance(self._update)
+            bar.update(min(self.work.steps, total) - bar.n)
+        if self.progress.handled != self.position:
+            self._boundary(last=True)
 
     def _update(self, owed: int) -> None:
         """Make the given number of gradient updates, in blocks that end where an event is due.
@@ -109,7 +121,7 @@ class Driver:
             progress.updates += block
             owed -= block
             if block == until_event and self._due(before):
-                if not owed and self._decision_ends_at >= self.settings.steps:
+                if not owed and self._unit_ends_at >= self.settings.steps:
                     if self._since_event(self.position) >= self.settings.eval_every:
                         self.reporter.say(f"{self._method} is due after the last update: it acts if the run continues")
                     return
@@ -225,14 +237,9 @@ class Driver:
     def _evaluation_follows(self) -> bool:
         """Whether a scheduled evaluation is due at this boundary, or at the one after this decision's updates."""
         at_boundary = self.work.steps != self.progress.handled_steps
-        following = self.work.steps if at_boundary else self._decision_ends_at
+        following = self.work.steps if at_boundary else self._unit_ends_at
         every = self.settings.eval_every  # the end of the run does not count, because a longer --steps moves it
         return self.progress.handled_steps // every < following // every
-
-    @property
-    def _decision_ends_at(self) -> int:
-        """The step that the run reaches with the decision whose updates are being made."""
-        return self.settings.reached(self.work.steps + 1)
 
     def _measure(self, phase_begins: bool = False) -> dict[str, float]:
         """Compute and log the plasticity measures if they are due, every --measure-every updates; else return none.
@@ -303,7 +310,14 @@ class Driver:
         checkpoint = Checkpoint(learner, sums | dict(state.tensors) | kept, values, state.segments)
         write_checkpoint(self.folder, self.work.steps, checkpoint, self.made_with)
         self.saved_at = self.work.steps
-        prune(self.folder, [self.settings.reached(step) for step in self.settings.checkpoint_at])
+        for warning in self.prune():
+            self.reporter.bar.write(f"warning: {warning}", file=sys.stderr)
+
+    def prune(self) -> list[str]:
+        """Delete what is no longer kept of earlier checkpoints; return a warning, once, if that is not possible."""
+        why = prune(self.folder, [self.settings.reached(step) for step in self.settings.checkpoint_at])
+        new, self._kept_because = why != self._kept_because, why
+        return [printable(why)] if why and new else []
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint; the caller cuts the log files back to their sizes at the checkpoint."""

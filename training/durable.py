@@ -9,15 +9,38 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+import torch
+
 from fire_rl.replay import Damaged, Store
+from fire_rl.replay.transitions import available_memory
 
 __all__ = [
-    "Damaged", "DurableStore", "copy_durably", "flush_folder", "naming", "open_regular", "read_regular",
-    "require_writable", "write_durably",
+    "Damaged", "DurableStore", "NotEnoughMemory", "copy_durably", "enough_memory", "flush_folder", "naming",
+    "open_regular", "read_regular", "require_writable", "writable", "write_durably",
 ]  # fmt: skip
 
 PIECE = 1_000_000  # bytes copied at a time
+LARGE = 2**26  # bytes from which on it is asked how much memory is free before a file is read
 LARGEST_SEGMENT = 2**32  # bytes that are read at most; segments that are written have at most some hundred million
+
+
+class NotEnoughMemory(ValueError):
+    """Memory is lacking at this moment, which says nothing about the files that were read."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path}: not enough memory now ({why}); nothing was changed")
+
+
+@contextmanager
+def enough_memory(path: Path) -> Iterator[None]:
+    """Turn an error by which Python or torch reports a lack of memory into NotEnoughMemory in one line."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        on_the_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+        if not on_the_cpu and not isinstance(error, MemoryError | torch.OutOfMemoryError):
+            raise
+        raise NotEnoughMemory(path, " ".join(str(error).split())[:200] or type(error).__name__) from error
 
 
 def write_durably(path: Path, content: bytes) -> None:
@@ -104,15 +127,18 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def read_regular(path: Path, at_most: int) -> bytearray:
-    """Return the content of a regular file; raise Damaged if it has more than `at_most` bytes or cannot be read."""
+    """Return the content of a regular file.
+
+    Raise Damaged if it has more than `at_most` bytes or cannot be read, and NotEnoughMemory if it does not fit now.
+    """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > at_most:
             raise Damaged(f"{path}: has {size:,} bytes, more than the {at_most:,} that are read")
-        try:
+        if size > LARGE and size > (free := available_memory()):
+            raise NotEnoughMemory(path, f"it has {size:,} bytes, and {free:,} are free")
+        with enough_memory(path):
             content = bytearray(size)
-        except MemoryError as error:
-            raise Damaged(f"{path}: its {size:,} bytes do not fit into memory") from error
         done = 0
         with memoryview(content) as view:
             while count := file.readinto(view[done:]):  # type: ignore[attr-defined]  # a raw file's
@@ -135,6 +161,15 @@ class DurableStore(Store):
         if self.folder.is_symlink():
             raise Damaged(f"{self.folder}: is a symbolic link")
         return read_regular(self.folder / name, LARGEST_SEGMENT)
+
+
+@contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """Turn an error in writing the files of a folder into a ValueError in one line."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"{error.filename or folder} cannot be written to: {error.strerror or error}") from error
 
 
 def require_writable(folder: Path) -> None:

@@ -30,8 +30,6 @@ class RunLog:
 
         Names with a network before a slash, as measures have, become a group for each network.
         """
-        line = {"kind": kind, **position, **values}
-        self.history.add(self.reader.typed(self._lines.append(line)))
         numbers = {
             f"{kind} {name}" if "/" in name else f"{kind}/{name}": value
             for name, value in values.items()
@@ -39,6 +37,9 @@ class RunLog:
         }
         step = position[self.reader.progress]
         self._tensorboard.scalars(numbers, step, self.history.count)
+        if kind == "evaluation":
+            self._tensorboard.flush()  # a run whose metrics end with its last evaluation has finished, even if killed
+        self.history.add(self.reader.typed(self._lines.append({"kind": kind, **position, **values})))
         self._tracking.scalars({**position, **numbers}, step, self.history.count)
 
     def network_report(self, report: NetworkReport, step: int) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 ROOT = Path(__file__).resolve().parents[1]
+LONGEST_LINE = 3_000  # characters
 
 
 class Unbreakable(io.TextIOBase):
@@ -74,6 +75,12 @@ class Unbreakable(io.TextIOBase):
     def errors(self) -> str | None:  # type: ignore[override]
         """How the stream treats letters that it cannot encode."""
         return self._stream.errors
+
+
+def printable(text: str) -> str:
+    """Return a text as one printable line of limited length; names and values in it are not trusted."""
+    line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:LONGEST_LINE])
+    return line if len(text) <= LONGEST_LINE else f"{line}..."
 
 
 def in_one_line(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from fire_rl.data.phases import batches_of
-from fire_rl.fire import At, Either, Every, Position, Schedule
+from fire_rl.fire import Either, Every, Position, Schedule
 
 from .folder import is_folder
 from .settings import DriverSettings, setting
@@ -125,10 +125,6 @@ class PhasedSettings(DriverSettings, ABC):
         super().check_together()
         if self.steps > (total := self.total):
             raise ValueError(f"--steps {self.steps} given; allowed are at most {total:,}, the updates of all phases")
-
-    def schedule_at(self) -> Schedule:
-        """Return the schedule of --reinit-at: at the boundary before an update, which is never cut in two."""
-        return At(self.reinit_at)
 
     def schedule_of_epochs(self) -> Schedule:
         """Return a schedule with an event at the end of every epoch and at the updates of --reinit-at."""

@@ -25,23 +25,25 @@ from .beginning import (
     refuse_other_settings,
     resumed_config,
 )
-from .checkpoint import delete_temporary_files, steps_of
+from .checkpoint import steps_of
 from .config import Config
 from .cost import say_what_it_costs
 from .divergence import Diverged
 from .driver import Driver, NotSaved, Stopped
-from .durable import Damaged
+from .durable import Damaged, writable
 from .ending import command, divergence_line, interrupted_line, result_of, say_records, say_where_things_are
 from .files import FolderLock, claimed, read_json
 from .folder import is_run, refuse_links
 from .learners import build, command_name, read_config
 from .made_with import made_with
 from .memory import keep_large_blocks, only_new_objects_collected
+from .output import printable
 from .policy import split_run
+from .pruning import delete_temporary_files
 from .restoring import restore, restore_newest, say_what_changed
 from .result import Result
 from .settings import names_with
-from .slim import is_over, is_slimmed, slim
+from .slim import has_finished, is_slimmed, slim
 from .sources import refuse_changed_sources
 from .stopping import stop_signals
 from .threads import choose_threads
@@ -80,7 +82,7 @@ def start(request: Request, watch: Callable[[int, float], object]) -> Result:
     config = request.config.resolved()
     folder = request.run_dir or default_folder(config)
     with claimed(folder):
-        with writable(folder):
+        with beginning(folder):
             check_vacant(folder)
             config.check()
             config, notes = with_threads(config)
@@ -93,7 +95,8 @@ def start(request: Request, watch: Callable[[int, float], object]) -> Result:
                 notes.append(f"repeat it with  {typed(command_name(config), *words)}")
                 tracking.require_ready()
                 try:
-                    notes += begin(request, config, folder, made, recorded(command_name(config), *words))
+                    with writable(folder):
+                        notes += begin(request, config, folder, made, recorded(command_name(config), *words))
                     if request.branch_from is not None:
                         step = steps_of(folder)[-1]
                         notes += restore(folder, step, driver)
@@ -110,16 +113,15 @@ def resume(request: Request, folder: Path, watch: Callable[[int, float], object]
         read_config(folder)  # raises ValueError, because the folder is not a run
     lock = FolderLock(folder)
     try:
-        with writable(folder):
+        with beginning(folder):
             refuse_links(folder)
             config = resumed_config(request, folder).resolved()
             config.check()
             config, notes = with_threads(config)
             claims = claimed_machine(folder)
+            if (result := finished_already(request, folder, config)) is not None:
+                return result
             if is_slimmed(folder):
-                if is_over(folder) and config.run.steps <= (reached := max(steps_of(folder))):
-                    print(f"{folder}: finished already, at step {reached:,}; it was slimmed and cannot be continued")
-                    return result_of(folder, config, "finished", reached)
                 raise ValueError(
                     f"{folder} was slimmed: its replay is gone, so that it cannot be continued; it can be evaluated, "
                     "watched, compared and reported on"
@@ -129,36 +131,60 @@ def resume(request: Request, folder: Path, watch: Callable[[int, float], object]
                     refuse_other_settings(folder, config, steps[-1])  # before networks and replay are built
             made = made_with(config)
 
-            def fresh() -> Driver:
-                return Driver(folder, config, build(config), made)
-
             with tracked(config) as tracking:
-                driver = fresh()  # imports the user's own modules, which are checked next
-                refuse_changed_sources(folder, config)
-                tracking.require_ready()
-                driver, step, said = restore_newest(folder, config, driver, fresh, request.restart)
-                delete_temporary_files(folder)
-                (folder / STARTING).unlink(missing_ok=True)  # left by a start that was killed just before deleting it
+
+                def fresh() -> Driver:
+                    driver = Driver(folder, config, build(config), made)  # imports the user's own modules
+                    refuse_changed_sources(folder, config)
+                    tracking.require_ready()
+                    return driver
+
+                driver, step, said = restore_newest(folder, config, fresh, request.restart)
                 if request.restart and step is not None:
                     notes.append("warning: --restart has no effect: the run continues from a whole checkpoint")
                 notes += [*said, *say_what_changed(folder, claims, made, step)]
-                free = names_with(config.run, "resumable")
-                changed = {name: value for name, value in request.given.items() if name in free}
-                other = made.machine != claims
-                keep_changes(folder, changed, {"step": step or 0, "machine": made.machine} if other else None)
+                with writable(folder):
+                    delete_temporary_files(folder)
+                    notes += [f"warning: {warning}" for warning in driver.prune()]
+                    (folder / STARTING).unlink(missing_ok=True)  # left by a start that was killed before deleting it
+                    free = names_with(config.run, "resumable")
+                    changed = {name: value for name, value in request.given.items() if name in free}
+                    other = made.machine != claims
+                    keep_changes(folder, changed, {"step": step or 0, "machine": made.machine} if other else None)
         driver.tracking, driver.on_evaluation = tracking, watch
         return train(config, driver, step, notes)
     finally:
         lock.release()
 
 
+def finished_already(request: Request, folder: Path, config: Config) -> Result | None:
+    """Return the recorded result of a run that has finished, and say so; None if there is anything left to do.
+
+    Its last evaluation is not made again, because it may have another value with other packages.
+    """
+    reached = max(steps_of(folder), default=0)
+    if request.restart or config.run.steps > reached or not has_finished(folder):
+        return None
+    with writable(folder):
+        delete_temporary_files(folder)  # of a process that was killed while it drew a picture
+        if not (config.run.keep_replay or is_slimmed(folder)):
+            slim(folder)
+    longer = min(2 * config.run.steps, config.run.longest or 2 * config.run.steps)
+    if is_slimmed(folder):
+        words = "; it was slimmed and cannot be continued"
+    else:
+        words = f"; to continue it, give a larger --steps, such as {longer}" if longer > config.run.steps else ""
+    print(f"{folder}: finished already, at step {reached:,}{words}")
+    return result_of(folder, config, "finished", reached)
+
+
 @contextmanager
-def writable(folder: Path) -> Iterator[None]:
-    """Turn an error in writing the run's files into a ValueError in one line; used until training begins."""
+def beginning(folder: Path) -> Iterator[None]:
+    """Turn an error of the operating system into a ValueError in one line; used until training begins."""
     try:
         yield
     except OSError as error:
-        raise ValueError(f"{error.filename or folder} cannot be written to: {error.strerror or error}") from error
+        raise ValueError(f"{error.filename or f'{folder} cannot begin'}: {error.strerror or error}") from error
 
 
 def with_threads(config: Config) -> tuple[Config, list[str]]:
@@ -185,18 +211,25 @@ def tracked(config: Config) -> Iterator[Tracking]:
 
 def train(config: Config, driver: Driver, step: int | None, notes: list[str]) -> Result:
     """Run the driver from its present position to the end, and let the trackers finish."""
-    announce(config, driver, step)
     result, ending = None, "failed"
     try:
-        result = drive(config, driver, step, notes)
-        ending = {"not saved": "failed"}.get(result.ending, result.ending)
-        return result
-    except KeyboardInterrupt:  # before there are checkpoints, or a second one
-        ending = "killed"
-        raise KeyboardInterrupt(interrupted_line(driver.folder, config)) from None
-    finally:
-        driver.tracking.finish(ending, result.summary() if result else {})
-        say_records(driver.tracking.records)
+        announce(config, driver, step)
+        try:
+            result = drive(config, driver, step, notes)
+            ending = {"not saved": "failed"}.get(result.ending, result.ending)
+            return result
+        except KeyboardInterrupt:  # before there are checkpoints, or a second one
+            ending = "killed"
+            raise
+        finally:
+            driver.tracking.finish(ending, result.summary() if result else {})
+            say_records(driver.tracking.records)
+    except KeyboardInterrupt:
+        if result is not None:
+            line = f"stopped while the trackers were finishing their records; the run itself is {result.ending}"
+        else:
+            line = interrupted_line(driver.folder, config)
+        raise KeyboardInterrupt(line) from None
 
 
 def announce(config: Config, driver: Driver, step: int | None) -> None:
@@ -220,7 +253,7 @@ def drive(config: Config, driver: Driver, step: int | None, notes: list[str]) ->
     print(f"{folder}: {_where_it_begins(config, step)}")
     warnings = (*settings.warnings(), *driver.manager.notes)
     for note in (*notes, *work.notes, *(f"warning: {warning}" for warning in warnings)):
-        print(note, file=sys.stderr if note.startswith("warning") else sys.stdout)
+        print(printable(note), file=sys.stderr if note.startswith("warning") else sys.stdout)
     say_what_it_costs(settings, work)
     try:
         with only_new_objects_collected(), stop_signals(work.calls) as stop_requested:
@@ -252,6 +285,5 @@ def drive(config: Config, driver: Driver, step: int | None, notes: list[str]) ->
 def _where_it_begins(config: Config, step: int | None) -> str:
     if step is None:
         return "a new run"
-    if step < config.run.steps:
-        return f"continuing at step {step:,}"
-    return f"finished already, at step {step:,}; to continue it, give a larger --steps, such as {2 * config.run.steps}"
+    missing = "" if step < config.run.steps else ": its last evaluation is missing"
+    return f"continuing at step {step:,}{missing}"

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from fire_rl.agents.limits import check_limits
 from fire_rl.agents.limits import flag as flag
-from fire_rl.fire import At, AtUpdates, Either, Every, Never, Schedule, Trigger, parse_trigger
+from fire_rl.fire import At, Either, Every, Never, Schedule, Trigger, parse_trigger
 from fire_rl.fire.trigger import TRAINABILITY
 
 from .tracking.names import KINDS, check_project, check_trackers, check_word
@@ -260,8 +260,8 @@ class DriverSettings:
         return Every(updates, self.reinit_from)
 
     def schedule_at(self) -> Schedule:
-        """Return the schedule of --reinit-at."""
-        return AtUpdates(self.reinit_at) if self.progress == "updates" else At(self.reinit_at)
+        """Return the schedule of --reinit-at: between two units of work, so that none is cut in two."""
+        return At(self.reinit_at)
 
     def triggers(self) -> tuple[Trigger, ...]:
         """Return the triggers of --reinit-when."""

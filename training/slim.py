@@ -3,10 +3,12 @@
 from collections import Counter
 from pathlib import Path
 
-from .checkpoint import folder_of, newest_whole, read_checkpoint, read_manifest, remove_checkpoint, steps_of
+from .checkpoint import folder_of, newest_whole, read_checkpoint, read_manifest, steps_of
+from .config import Config
 from .durable import Damaged
 from .learners import read_config
-from .lines import Divergence, EvaluationLine
+from .lines import LINE_BYTES, Divergence, EvaluationLine, Line
+from .pruning import remove_checkpoint
 
 
 def slim(run: Path) -> int:
@@ -72,7 +74,17 @@ def is_slimmed(run: Path) -> bool:
 
 
 def is_over(run: Path) -> bool:
-    """Whether the run's last line is its last evaluation, which is the last thing a run does, or a divergence."""
+    """Whether the run has finished or diverged."""
+    return has_finished(run) or isinstance(_last(run, read_config(run)), Divergence)
+
+
+def has_finished(run: Path) -> bool:
+    """Whether the run's last line is its last evaluation, which is the last thing a run does."""
     config = read_config(run)
-    last = config.reader.last(run)
-    return isinstance(last, Divergence) or (isinstance(last, EvaluationLine) and last.steps >= config.run.steps)
+    last = _last(run, config)
+    return isinstance(last, EvaluationLine) and last.steps >= config.run.steps
+
+
+def _last(run: Path, config: Config) -> Line | None:
+    """Return the last line that can be read; the file may be too long to be read from its beginning."""
+    return next(iter(config.reader.newest(run, LINE_BYTES)[-1:]), None)
