@@ -21,6 +21,7 @@ from .card import is_card, read_agent
 from .checkpoint import folder_of, newest_whole, read_checkpoint, steps_of
 from .device import choose_device
 from .durable import Damaged
+from .folder import is_run
 from .learners import read_config
 from .policy_module import PolicyModule, module_of
 from .pretrained import located
@@ -135,7 +136,7 @@ def checked_step(run: Path, step: int) -> int:
 def split_run(text: str) -> tuple[Path, int | None]:
     """Split `RUN@STEP` into the run and the step; the step of `RUN` is None."""
     run, separator, step = text.rpartition("@")
-    if not separator:
+    if not separator or "/" in step or is_run(Path(text)):  # @ may be in a name, such as /home/alice@example.com/run
         return Path(text), None
     try:
         return Path(run), int(step.replace("_", "").replace(",", ""))
