@@ -24,14 +24,14 @@ from fire_rl.fire import first_not_finite, restore_structure
 
 from .agent_run import AgentRun
 from .durable import Damaged, read_regular
-from .files import read_json
+from .files import CONFIG_BYTES, read_json
 from .folder import WEIGHTS
 from .policy_module import BOUNDS, PolicyModule, module_of
 from .progress import Count
 from .spaces import surroundings_of
 
 CONFIG = "config.json"
-CONFIG_BYTES, HEADER_BYTES = 1_000_000, 1_000_000  # the largest sizes that are read
+HEADER_BYTES = 1_000_000  # the longest header that is read
 STORED = (torch.float16, torch.float32, torch.float64, torch.int64)
 
 Text = Annotated[str, Meta(max_length=300)]

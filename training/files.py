@@ -16,6 +16,7 @@ from fire_rl.fire.event import finite
 from .durable import Damaged, naming, read_regular, write_durably
 
 JSON_BYTES = 64_000_000  # the largest file that is read; a checkpoint's state has tens of thousands of bytes
+CONFIG_BYTES = 1_000_000  # the largest config.json that is read
 METRICS = "metrics.jsonl"
 NO_FLOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 MARKS = {"config.json", "comparison.json", "logs"}  # a folder that a run or a sweep has used has one of these

@@ -28,11 +28,21 @@ from .beginning import (
 from .checkpoint import delete_temporary_files, steps_of
 from .config import Config
 from .cost import say_what_it_costs
+from .described import read_described
 from .divergence import Diverged
 from .driver import Driver, NotSaved, Stopped
 from .durable import Damaged
-from .ending import command, divergence_line, interrupted_line, result_of, say_records, say_where_things_are
-from .files import FolderLock, claimed, read_json
+from .ending import (
+    command,
+    divergence_line,
+    interrupted_line,
+    longer_steps,
+    result_of,
+    rhythm_of,
+    say_records,
+    say_where_things_are,
+)
+from .files import FolderLock, claimed
 from .folder import is_run, refuse_links
 from .learners import build, command_name, read_config
 from .made_with import made_with
@@ -142,8 +152,8 @@ def resume(request: Request, folder: Path, watch: Callable[[int, float], object]
                 if request.restart and step is not None:
                     notes.append("warning: --restart has no effect: the run continues from a whole checkpoint")
                 notes += [*said, *say_what_changed(folder, claims, made, step)]
-                free = names_with(config.run, "resumable")
-                changed = {name: value for name, value in request.given.items() if name in free}
+                values = config.by_name()
+                changed = {name: values[name] for name in names_with(config.run, "resumable") if name in request.given}
                 other = made.machine != claims
                 keep_changes(folder, changed, {"step": step or 0, "machine": made.machine} if other else None)
         driver.tracking, driver.on_evaluation = tracking, watch
@@ -203,7 +213,7 @@ def announce(config: Config, driver: Driver, step: int | None) -> None:
     """Tell the trackers, and TensorBoard's page HPARAMS, which run begins or continues."""
     folder, tracking = driver.folder, driver.tracking
     try:
-        source = read_json(folder / "config.json").get("branch_from")
+        source = read_described(folder).branch_from
         about = about_run(folder, config, list(driver.work.counts(driver.progress.updates)), source, step)
         tracking.begin(folder, about)
         with suppress(OSError):  # the disk may be full; later writes report it
@@ -222,6 +232,7 @@ def drive(config: Config, driver: Driver, step: int | None, notes: list[str]) ->
     for note in (*notes, *work.notes, *(f"warning: {warning}" for warning in warnings)):
         print(note, file=sys.stderr if note.startswith("warning") else sys.stdout)
     say_what_it_costs(settings, work)
+    driver.count_scheduled(rhythm_of(folder, config))
     try:
         with only_new_objects_collected(), stop_signals(work.calls) as stop_requested:
             driver.stop_requested = stop_requested
@@ -254,4 +265,5 @@ def _where_it_begins(config: Config, step: int | None) -> str:
         return "a new run"
     if step < config.run.steps:
         return f"continuing at step {step:,}"
-    return f"finished already, at step {step:,}; to continue it, give a larger --steps, such as {2 * config.run.steps}"
+    said, longer = f"finished already, at step {step:,}", longer_steps(config)
+    return said if longer is None else f"{said}; to continue it, give a larger --steps, such as {longer}"
