@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from fire_rl.cores import usable_cores
-from fire_rl.replay.transitions import SHARE_OF_FREE_MEMORY, available_memory
+from fire_rl.memory import SHARE_OF_FREE_MEMORY, available_memory
 
 from . import child
 from .axes import Flags
