@@ -74,12 +74,12 @@ def test_a_policy_of_a_damaged_newest_checkpoint_comes_from_the_one_before(run: 
 
 def test_a_policy_trained_on_a_gpu_acts_on_a_cpu(run: Path):
     policy = load_policy(run)
-    state = policy._agent.state_dict()
+    state = policy.agent.state_dict()
     state["generator.acting"] = torch.arange(16, dtype=torch.uint8)  # the size of a CUDA generator's state
-    policy._agent.load_state_dict(state)
-    first = policy._agent.random_actions(2)
-    policy._agent.load_state_dict(state)
-    assert np.array_equal(first, policy._agent.random_actions(2)), "the new generator is the same each time"
+    policy.agent.load_state_dict(state)
+    first = policy.agent.random_actions(2)
+    policy.agent.load_state_dict(state)
+    assert np.array_equal(first, policy.agent.random_actions(2)), "the new generator is the same each time"
 
 
 @pytest.mark.parametrize(("where", "complaint"), [("nowhere", "is not a run"), ("{run}@7", "there are: 100, 200")])

@@ -22,11 +22,12 @@ from msgspec import Meta
 from torch import Tensor
 
 from fire_rl.fire import first_not_finite
+from fire_rl.memory import available_memory
 from fire_rl.replay import Segment
 from fire_rl.replay.segments import read_segment
-from fire_rl.replay.transitions import available_memory
 
 from .durable import Damaged, DurableStore, copy_durably, flush_folder, read_regular, write_durably
+from .error_words import message_of
 from .files import METRICS, converted, damage_named, decoded, read_json, write_json
 from .folder import LOGGED
 from .made_with import MadeWith
@@ -155,7 +156,7 @@ def _tensors(path: Path, content: bytearray) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load(bytes(content))
     except (safetensors.SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OverflowError) as error:
-        raise Damaged(f"{path} cannot be read as tensors: {' '.join(str(error).split())}") from error
+        raise Damaged(f"{path} cannot be read as tensors: {message_of(error)}") from error
 
 
 def read_manifest(run: Path, step: int) -> Manifest:

@@ -190,7 +190,7 @@ def show_what_there_is(words: Sequence[str], learner: Learner) -> None:
     preset = preset_named(name, learner.presets)
     if "--list-methods" in flags:
         chosen = flags["--list-methods"]
-        print(one_method(preset.config, chosen) if chosen else list_methods(preset.config))
+        print(one_method(preset.config, chosen) if chosen else list_methods())
     elif {"--list-envs", "--list-data"} & flags.keys():
         print(list_envs(learner, preset.config))
     else:
