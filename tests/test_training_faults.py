@@ -180,7 +180,8 @@ def test_device_and_threads_may_change_where_a_run_is_resumed(copy: Path):
     said = train("--resume", str(copy), "--steps", "420", code=2)
     assert "--device 'cuda:99' is not here: this machine has" in said
     said = train("--resume", str(copy), "--steps", "420", "--device", "auto", "--threads", "2")
-    assert "continued with other versions or settings: threads 1, now 2; device cpu, now auto: the last bits" in said
+    assert "continued with other versions or settings: " in said
+    assert "threads 1, now 2; device cpu, now auto: the last bits may differ" in said
     assert (kept := read_json(copy / "config.json")["run"])["device"] == "auto"
     assert kept["threads"] == 2
     torch.set_num_threads(1)
