@@ -14,7 +14,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from fire_rl.replay import read_contents
+from benchmarks.replay_contents import read_contents
 from fire_rl.training.checkpoint import Checkpoint, read_checkpoint, steps_of
 from fire_rl.training.durable import DurableStore
 from fire_rl.training.files import read_json

@@ -8,6 +8,7 @@ from fire_rl.fire.nearest import choices
 from fire_rl.place import called, program
 from fire_rl.training.card import Score, is_card
 from fire_rl.training.command_line import read_operand
+from fire_rl.training.error_words import message_of
 from fire_rl.training.export.about import about, divergence, last_score, measured
 from fire_rl.training.export.agreement import Agreement, agreement
 from fire_rl.training.export.card import card_files
@@ -165,8 +166,7 @@ def _score(policy: Policy, options: Options) -> tuple[Score | None, str]:
         try:
             score = measured(policy, options.episodes, options.seed)
         except Exception as error:  # a package may be missing, and environments raise any error
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
-            return _last(policy, f"the score was not measured again ({reason}): ")
+            return _last(policy, f"the score was not measured again ({message_of(error)}): ")
         interval = f"95% interval {score.low:.1f} to {score.high:.1f}"
         return score, f"mean return {score.mean:.1f}, {interval}: {score.occasion}"
     return _last(policy, "")

@@ -1,7 +1,7 @@
 """Runs a whole comparison: checks its folder, shows the plan or runs everything, and writes the report."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
@@ -9,6 +9,7 @@ from typing import Protocol
 from fire_rl.training.folder import is_run
 from fire_rl.training.sources import changed_sources
 from fire_rl.training.stopping import STOPPED, stop_signals
+from fire_rl.training.work import Weight
 
 from .analysis.axis import analyse_all
 from .analysis.found import find_runs
@@ -21,10 +22,10 @@ from .report.phase_sections import panels_of
 from .sweep.as_script import Format, script_of
 from .sweep.conduct import Pool, conduct, look
 from .sweep.endings import say_endings
-from .sweep.estimate import memory_of_a_run, say_plan, weigh_and_time
+from .sweep.estimate import gpu_memory_of_a_run, memory_of_a_run, say_plan, weigh_and_time
 from .sweep.grid import Grid, Job
 from .sweep.kept_settings import check_kept, keep
-from .sweep.local import default_slots, usable_gpus
+from .sweep.local import LocalPool, default_slots, usable_gpus, warning_of_shared_gpus
 from .sweep.states import states_of
 from .sweep.table import LiveTable
 
@@ -53,7 +54,14 @@ def show_plan(
     check_sources(jobs)
     if not on_cluster:
         slots = slots or default_slots(grid.threads, len(gpus), memory_of_a_run(weights), runs_per_gpu)
+        warn_of_shared_gpus(grid, jobs, slots, weights)
     say_plan(jobs, states_of(jobs, retry), weights, rates, None if on_cluster else slots)
+
+
+def warn_of_shared_gpus(grid: Grid, jobs: Sequence[Job], slots: int, weights: Mapping[str, Weight]) -> None:
+    """Print a warning if the runs that share a GPU of this machine do not fit on it."""
+    if warning := warning_of_shared_gpus(grid.flags, min(slots, len(jobs)), gpu_memory_of_a_run(weights)):
+        print(warning, file=sys.stderr)
 
 
 def plan_as_script(
@@ -88,6 +96,8 @@ def run_comparison(
     weights = weigh_and_time(grid, timed=False, here=here)[0] if sweep.ready() else None
     check_sources(jobs)
     pool = make_pool(memory_of_a_run(weights)) if weights else None
+    if weights and isinstance(pool, LocalPool):
+        warn_of_shared_gpus(grid, jobs, pool.slots, weights)
     keep(grid)
     for job in jobs:
         if sweep.state(job) in ("finished", "diverged"):

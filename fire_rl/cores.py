@@ -12,24 +12,31 @@ def usable_cores(own_groups: Path = OWN_GROUPS, groups: Path = GROUPS) -> int:
     return max(1, int(min([len(os.sched_getaffinity(0)), *_quotas(own_groups, groups)])))
 
 
-def _quotas(own_groups: Path, groups: Path) -> Iterator[float]:
-    """Yield the quotas, in cores, of all control groups above this process.
+def control_groups(own_groups: Path = OWN_GROUPS) -> Iterator[tuple[str, Path]]:
+    """Yield the controllers and the path of each control group of this process, below the folder of its controllers.
 
-    Version 2 of control groups has one file for a quota. Version 1 has two files, and -1 for no quota.
+    In a container the path may be the host's, of which only the top level is visible.
     """
     try:
         lines = [line.split(":", 2) for line in own_groups.read_text().splitlines()]
     except OSError:  # a system without control groups
         return
     for _, controllers, path in (line for line in lines if len(line) == 3):
+        yield controllers, Path(path.strip("/"))
+
+
+def _quotas(own_groups: Path, groups: Path) -> Iterator[float]:
+    """Yield the quotas, in cores, of all control groups above this process.
+
+    Version 2 of control groups has one file for a quota. Version 1 has two files, and -1 for no quota.
+    """
+    for controllers, own in control_groups(own_groups):
         if not controllers:
             roots, names = (groups, groups / "unified"), ["cpu.max"]
         elif "cpu" in controllers.split(","):
             roots, names = (groups / controllers, groups / "cpu"), ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
         else:
             continue
-        # In a container the path may be the host's, of which only the top level is visible.
-        own = Path(path.lstrip("/"))
         for folder in (root / group for root in roots for group in (own, *own.parents)):
             try:
                 quota, period = " ".join((folder / name).read_text() for name in names).split()

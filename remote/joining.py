@@ -18,6 +18,7 @@ import ray
 
 from fire_rl.cores import usable_cores
 from fire_rl.place import ROOT
+from fire_rl.training.error_words import message_of
 
 CURRENT = Path("/tmp/ray/ray_current_cluster")  # Ray's file with the address of a cluster started on this machine
 REACH = 10.0  # seconds in which the head of a cluster must answer
@@ -53,7 +54,7 @@ def join(address: str | None) -> None:
                 **({} if address else own),
             )
     except (ConnectionError, RuntimeError) as error:
-        raise ValueError(f"--ray {address or ''}: {' '.join(str(error).split())}") from None
+        raise ValueError(f"--ray {address or ''}: {message_of(error)}") from None
 
 
 def draining_nodes() -> list[str]:

@@ -17,6 +17,7 @@ from typing import Any
 import fsspec
 
 from fire_rl.fire.nearest import did_you_mean
+from fire_rl.training.error_words import message_of
 
 MARK = "config.json"
 SENDING = f"{MARK}.sending"  # the same file, as long as the copy is not complete
@@ -33,7 +34,7 @@ def check(url: str) -> None:
         system.pipe_file(path, b"")
         system.rm_file(path)
     except Exception as error:  # file systems raise many kinds of errors
-        raise ValueError(f"--upload {url} given, but nothing can be written there: {_line(error)}") from None
+        raise ValueError(f"--upload {url} given, but nothing can be written there: {message_of(error)}") from None
 
 
 def upload(folder: Path, url: str) -> int:
@@ -111,7 +112,7 @@ class Uploads:
         try:
             upload(folder, self.url)
         except Exception as error:  # networks and file systems raise many kinds of errors
-            problem = _line(error)
+            problem = message_of(error)
             self._warn(f"warning: {folder.name} was not copied to {self.url} ({problem}); the run itself is complete")
             return problem
         return None
@@ -127,10 +128,10 @@ def _open(url: str) -> tuple[Any, str]:
         system, root = fsspec.core.url_to_fs(url)
     except ImportError as error:
         package = PACKAGES.get(protocol)
-        install = f"pip install {package}" if package else _line(error)
+        install = f"pip install {package}" if package else message_of(error)
         raise ValueError(f"--upload {url} given; {protocol}:// needs another package: {install}") from None
     except Exception as error:
-        raise ValueError(f"--upload {url} given, but it cannot be opened: {_line(error)}") from None
+        raise ValueError(f"--upload {url} given, but it cannot be opened: {message_of(error)}") from None
     return system, root.rstrip("/")
 
 
@@ -159,7 +160,3 @@ def _belongs(path: Path) -> bool:
         and not path.name.startswith(".")
         and path.suffix != ".tmp"
     )
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -2,7 +2,6 @@
 
 from .adaptive_ratio import AdaptiveRatio
 from .batch import Batch, Drawn
-from .contents import read_contents
 from .frames import FrameReplay, frame_replay_bytes
 from .ratio import ReplayRatio
 from .segments import Segment
@@ -20,5 +19,4 @@ __all__ = [
     "Store",
     "TransitionReplay",
     "frame_replay_bytes",
-    "read_contents",
 ]

@@ -4,9 +4,7 @@ A row is [observation | action | reward | next observation | terminated] in floa
 sampling K batches of B is one gather. The next observation is the true one, also at truncation.
 """
 
-import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -17,14 +15,6 @@ from .segments import Segment, read_segment, write_segment
 from .store import Damaged, Store
 
 SEGMENT_ROWS = 65_536
-GROUPS = Path("/sys/fs/cgroup")
-# For the lines of version 2 and of version 1 in /proc/self/cgroup, by the controllers that they name: the folder of the
-# groups, the files with the limit and the bytes in use, and how the counts of whole groups begin in memory.stat.
-MEMORY_GROUPS = {
-    "": (".", "memory.max", "memory.current", ""),
-    "memory": ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
-}
-SHARE_OF_FREE_MEMORY = 0.8  # the rest is left for the learner
 
 
 class TransitionReplay:
@@ -131,58 +121,3 @@ class TransitionReplay:
         if reached != added:
             raise Damaged(f"the segments in {store.folder} end at transition {reached}; {added} are expected")
         self.added = added
-
-
-def place_replay(needed: int, device: torch.device) -> tuple[torch.device, str]:
-    """Return where a replay of this many bytes fits, preferring the learner's device, and a line that reports it.
-
-    Raise ValueError if it fits nowhere.
-    """
-    size = f"{needed / 1e9:.2f} GB"
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        if needed < SHARE_OF_FREE_MEMORY * free:
-            return device, f"replay: {size} on {device}"
-    free = available_memory()
-    if needed > SHARE_OF_FREE_MEMORY * free:
-        raise ValueError(f"the replay needs {size} of memory and {free / 1e9:.2f} GB are free: lower --replay-capacity")
-    reason = "" if device.type == "cpu" else f" ({device} has too little memory left)"
-    return torch.device("cpu"), f"replay: {size} on the CPU{reason}"
-
-
-def available_memory() -> int:
-    """Return the bytes that can be allocated without swapping, within the container's limit if there is one."""
-    return min([_free_on_the_machine(), *_free_in_control_groups()])
-
-
-def _free_in_control_groups(own_groups: Path = Path("/proc/self/cgroup"), groups: Path = GROUPS) -> Iterator[int]:
-    """Yield the free bytes of each control group above this process that has a limit.
-
-    Caches of files count as free, because the system gives them up when memory is needed. Shared memory does not.
-    """
-    try:
-        lines = [line.split(":", 2) for line in own_groups.read_text().splitlines()]
-    except OSError:
-        return
-    for _, controllers, path in (line for line in lines if len(line) == 3):
-        if controllers not in MEMORY_GROUPS:
-            continue
-        root, most, now, prefix = MEMORY_GROUPS[controllers]
-        group = Path(path.strip("/"))
-        for folder in (groups / root / above for above in (group, *group.parents)):
-            try:
-                limit, used = (int((folder / name).read_text()) for name in (most, now))
-                statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-                caches = sum(int(statistics[f"{prefix}{kind}_file"]) for kind in ("active", "inactive"))
-                yield max(0, limit - used + caches)
-            except (OSError, ValueError, KeyError):  # no such group, or "max": no limit
-                continue
-
-
-def _free_on_the_machine() -> int:
-    """Return the free bytes of the machine, including caches that the system would give up."""
-    try:
-        fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError):
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

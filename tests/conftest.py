@@ -24,7 +24,7 @@ MEMORY_OF_A_WORKER = 2e9  # bytes, including the processes that its tests start
 def pytest_xdist_auto_num_workers() -> int:
     """Return as many workers as there are cores and memory for, also inside a container."""
     from fire_rl.cores import usable_cores
-    from fire_rl.replay.transitions import available_memory
+    from fire_rl.memory import available_memory
 
     return max(1, min(usable_cores(), int(available_memory() / MEMORY_OF_A_WORKER)))
 

@@ -8,12 +8,21 @@ import pytest
 
 from fire_rl.experiments.failure import Failure, log_path
 from fire_rl.experiments.sweep.conduct import conduct, look
+from fire_rl.experiments.sweep.estimate import gpu_memory_of_a_run
 from fire_rl.experiments.sweep.grid import Job
-from fire_rl.experiments.sweep.local import LocalPool, default_slots, usable_gpus
-from fire_rl.experiments.sweep.states import standing_of
+from fire_rl.experiments.sweep.local import (
+    LocalPool,
+    default_slots,
+    free_on_gpus,
+    usable_gpus,
+    warning_of_shared_gpus,
+)
+from fire_rl.experiments.sweep.states import Standing, standing_of
 from fire_rl.experiments.sweep.table import LiveTable, short, table_of
 from fire_rl.remote import share_of_a_gpu
 from fire_rl.training.made_with import machine
+from fire_rl.training.reinforcement_settings import RunSettings
+from fire_rl.training.work import Weight
 from tests.fixtures import conducted
 from tests.fixtures.conducted import Order, job, trunk_and_branches
 
@@ -55,6 +64,16 @@ def test_without_a_terminal_changes_are_printed_as_lines(folder: Path, capsys: p
     assert len(lines) == len(set(lines))
 
 
+def test_the_speed_of_all_runs_together_is_shown(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    said: list[str] = []
+    monkeypatch.setattr(LiveTable, "_say", lambda table, sweep, states, summary: said.append(summary))
+    monkeypatch.setattr("fire_rl.experiments.sweep.table.standing_of", lambda job: Standing(20, 600.4))
+    sweep = look([job(folder, f"r{index}", steps=30) for index in range(4)], retry=False)
+    sweep.running.update(job.folder for job in sweep.jobs[:2])
+    LiveTable()(sweep)
+    assert said == ["0 of 4 runs finished, 2 running, 2 waiting; 1,201 updates/s in all"]
+
+
 def test_numbers_of_steps_are_abbreviated():
     counts = (999, 1_000, 12_432, 999_499, 999_999, 1_250_000)
     assert [short(count) for count in counts] == ["999", "1k", "12.4k", "999k", "1M", "1.25M"]
@@ -94,6 +113,30 @@ def test_runs_are_spread_over_the_gpus_they_use(
         pool.start(job(tmp_path, f"r{len(pretended.seen)}"))
     assert pretended.seen == expected
     assert f"{len(expected)} at once on {len(gpus)} GPU" in pool.describe()
+
+
+@pytest.mark.parametrize(("slots", "warned"), [(1, False), (4, False), (8, False), (10, True)])
+def test_runs_that_together_need_more_than_a_gpu_has_are_warned_about(
+    slots: int, warned: bool, monkeypatch: pytest.MonkeyPatch
+):
+    Pretended(monkeypatch, gpus=2)
+    monkeypatch.setattr("fire_rl.experiments.sweep.local.free_on_gpus", lambda flags: [80 * 10**9, 10 * 10**9])
+    weights = {"a": Weight(RunSettings(), checkpoint=10**8, replay=4 * 10**8)}
+    warning = warning_of_shared_gpus((), slots, gpu_memory_of_a_run(weights))
+    assert (warning is not None) == warned
+    assert warning is None or "5 runs at once on a GPU take about 10.0 GB of its memory" in warning
+    assert warning is None or warning.endswith("; --runs-per-gpu 4 takes less")
+
+
+def test_the_memory_of_gpus_is_asked_for_in_another_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "torch.py").write_text(
+        "class cuda:\n    device_count = lambda: 2\n    mem_get_info = lambda index: (100 + index, 500)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert free_on_gpus(()) == [100, 101]
+    assert free_on_gpus((("--device", ("cuda:1",)),)) == [101]
+    (tmp_path / "torch.py").write_text("raise RuntimeError")
+    assert free_on_gpus(()) == []
 
 
 def test_runs_per_gpu_need_a_gpu(monkeypatch: pytest.MonkeyPatch):

@@ -113,7 +113,7 @@ def test_a_different_greedy_action_is_refused_and_a_tie_is_not(runs: dict[str, P
     with pytest.raises(ValueError, match="20 of 20 greedy actions differ"):
         agreement(policy, other, given, "of the environment")
     assert (np.abs(values[:, 0] - values[:, 1]) > 1e-5).all()
-    last = policy._agent.network.head[2]  # type: ignore[attr-defined]
+    last = policy.agent.network.head[2]  # type: ignore[attr-defined]
     with torch.no_grad():
         last.weight[1] = last.weight[0]
         last.bias[1] = last.bias[0]
@@ -150,14 +150,14 @@ class Choosing:
 def test_an_agent_with_numbered_actions_needs_no_action_values(runs: dict[str, Path]):
     policy = load_policy(runs["odd"])
     given = seen(policy, 20)
-    policy._agent = Choosing(policy._agent)  # type: ignore[assignment]
+    policy.agent = Choosing(policy.agent)  # type: ignore[assignment]
     _, run = made(policy, "torchscript", {})
     assert "largest difference of actions from load_policy 0.0e+00" in agreement(policy, run, given, "drawn").said
     with pytest.raises(ValueError, match="20 of 20 actions differ from load_policy's"):
         agreement(policy, lambda batch: [7 - policy.act(batch)], given, "drawn")
     with pytest.raises(ValueError, match="the file gives 2 outputs, the policy names choice"):
         agreement(policy, lambda batch: [policy.act(batch)] * 2, given, "drawn")
-    policy._agent.outputs = ("choice", "more")  # type: ignore[attr-defined]
+    policy.agent.outputs = ("choice", "more")  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match="the policy gives 1 outputs and names 2"):
         made(policy, "torchscript", {})
 

@@ -102,6 +102,6 @@ def test_a_run_without_a_checkpoint_and_one_that_diverged_are_refused(runs: dict
 def test_a_run_without_a_policy_says_what_can_be_exported(tmp_path: Path):
     from fire_rl.training.learners import LEARNERS, config_to_json
 
-    write_json(tmp_path / "config.json", config_to_json(LEARNERS["vision"].presets["quick"].config))
+    write_json(tmp_path / "config.json", config_to_json(LEARNERS["vision"].presets["quick"].config.resolved()))
     with pytest.raises(ValueError, match=r"train_vision\.py; only runs of"):
         export(tmp_path, "--format", "safetensors")

@@ -8,9 +8,9 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from fire_rl.memory import free_in_control_groups
 from fire_rl.replay import Damaged, ReplayRatio, Segment, Store, TransitionReplay
 from fire_rl.replay.segments import write_segment
-from fire_rl.replay.transitions import _free_in_control_groups
 from fire_rl.training.durable import DurableStore
 
 
@@ -220,6 +220,6 @@ def test_free_memory_is_what_a_container_s_limit_leaves(tmp_path: Path, own: str
         (folder / limit).write_text(f"{most}\n")
         (folder / used).write_text("700\n")
         (folder / "memory.stat").write_text(own_alone + counts)
-    found = list(_free_in_control_groups(tmp_path / "own", tmp_path / "groups"))
+    found = list(free_in_control_groups(tmp_path / "own", tmp_path / "groups"))
     assert [free for free in found if free < 2**60] == [500]
-    assert list(_free_in_control_groups(tmp_path / "none", tmp_path / "groups")) == []
+    assert list(free_in_control_groups(tmp_path / "none", tmp_path / "groups")) == []

@@ -10,7 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fire_rl.replay import Damaged, FrameReplay, Segment, Store, TransitionReplay, frames, read_contents
+from benchmarks.replay_contents import read_contents
+from fire_rl.replay import Damaged, FrameReplay, Segment, Store, TransitionReplay, frames
 from fire_rl.replay.segments import write_segment
 from tests.test_replay import do_damage
 from tests.test_replay_frames import EVENTS, SETTINGS, Game, Setting, compare, play

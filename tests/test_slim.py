@@ -9,7 +9,7 @@ import pytest
 
 from fire_rl.commands import slim as slim_script
 from fire_rl.commands.slim import why_left
-from fire_rl.training.files import claimed
+from fire_rl.training.files import claimed, read_json, write_json
 from tests.fixtures import faulty_runs
 from tests.fixtures.comparison import write_comparison, write_run
 from tests.fixtures.faulty_runs import train
@@ -36,6 +36,15 @@ def test_a_run_that_has_not_finished_is_a_mistake_only_if_it_was_named(copy: Pat
     assert "left as it is (the run has not finished)" in train(str(copy.parent), code=0, body=slim_script.body)
     assert "left as it is (the run has not finished)" in train(str(copy), code=1, body=slim_script.body)
     assert list((copy / "replay").iterdir())
+
+
+def test_a_run_with_forged_settings_is_named_and_the_others_are_slimmed(copy: Path):
+    forged = Path(shutil.copytree(copy, copy.parent / "another"))
+    settings = read_json(forged / "config.json")
+    write_json(forged / "config.json", settings | {"run": settings["run"] | {"num_envs": 0}})
+    said = train(str(copy.parent), code=1, body=slim_script.body)
+    assert f"{forged}: not changed ({forged / 'config.json'}: --num-envs 0 in the run's config" in said
+    assert not list((copy / "replay").iterdir())
 
 
 def test_nothing_is_slimmed_while_a_comparison_is_running(copy: Path):

@@ -1,6 +1,7 @@
 """A branch starts from another run's checkpoint, where its method acts once. The trunk does not change."""
 
 import os
+import shlex
 import shutil
 from functools import partial
 from pathlib import Path
@@ -155,6 +156,26 @@ def test_a_branch_of_the_newest_checkpoint_keeps_its_step(trunk: Path, tmp_path:
     config = read_json(folder / "config.json")
     assert config["branch_from"] == f"{copy}@360"
     assert f"--branch-from {copy}@360" in config["repeat"]
+
+
+def test_a_branch_may_be_evaluated_by_episodes_where_its_trunk_was_by_steps(tmp_path: Path):
+    trunk, folder = tmp_path / "trunk", tmp_path / "branch"
+    quietly(*TINY, "--eval-steps", "50", "--steps", "200", "--run-dir", str(trunk))
+    said = ("--branch-from", f"{trunk}@200", "--eval-episodes", "3", "--steps", "220")
+    quietly(*said, "--run-dir", str(folder))
+    config = read_json(folder / "config.json")
+    assert (config["run"]["eval_episodes"], config["run"]["eval_steps"]) == (3, None)
+    assert len(read_lines(folder / "metrics.jsonl")[-1]["returns"]) == 3
+    quietly(*shlex.split(config["repeat"])[2:], "--run-dir", str(tmp_path / "again"))
+    assert differences(folder, tmp_path / "again") == []
+
+
+def test_events_before_the_branch_point_are_named(trunk: Path, tmp_path: Path):
+    words = ("--branch-from", f"{trunk}@200", "--reinit", "reset", "--reinit-at")
+    said = quietly(*words, "100", "200", "300", "--run-dir", str(tmp_path / "one"))
+    assert "warning: --reinit-at 100 has no effect: the branch begins at step 200\n" in said
+    assert [step for step, _ in events_of(tmp_path / "one")] == [200, 300]
+    assert "has no effect" not in quietly(*words, "200", "--run-dir", str(tmp_path / "other"))
 
 
 def events_of(run: Path) -> list[tuple[int, int]]:

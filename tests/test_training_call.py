@@ -13,6 +13,9 @@ from fire_rl.agents.captured import products_in
 from fire_rl.commands.train import train_dqn as train
 from fire_rl.experiments.analysis.found import find_runs
 from fire_rl.experiments.analysis.scoring import score
+from fire_rl.training.ending import rhythm_of
+from fire_rl.training.learners import read_config
+from fire_rl.training.lines import EvaluationLine, scheduled
 from fire_rl.training.stopping import stop_signals
 
 pytestmark = pytest.mark.usefixtures("unrendered_module")
@@ -92,6 +95,26 @@ def test_a_callback_stops_it_with_a_checkpoint_from_which_it_can_be_resumed(firs
     result = training.run("dqn", resume=folder, quiet=True)
     assert (result.ending, result.final) == ("finished", first.final)
     assert differences(first.folder, folder) == []
+
+
+@pytest.mark.parametrize("schedule", [{"reinit_at": (80,)}, {"reinit_every": 40}])
+def test_a_callback_is_told_of_each_scheduled_evaluation_once_as_it_counts(schedule: dict[str, Any], tmp_path: Path):
+    """Update 40 belongs to the decision that ends at step 80, where the value just before its event counts."""
+    seen: list[tuple[int, float]] = []
+
+    def watch(step: int, value: float) -> bool:
+        seen.append((step, value))
+        return step == 80 and len(seen) == 3
+
+    given: dict[str, Any] = {**TINY, "reinit": "reset", **schedule, "run_dir": tmp_path / "run"}
+    assert training.run("dqn", **given, on_evaluation=watch).ending == "stopped"
+    result = training.run("dqn", resume=tmp_path / "run", quiet=True, on_evaluation=watch)
+    config = read_config(result.folder)
+    lines = [line for _, line in config.reader.of(result.folder) if isinstance(line, EvaluationLine)]
+    known = [(line.steps, float(line.value or 0), line.occasion) for line in lines]
+    assert {"before event", "after event"} <= {occasion for step, _, occasion in known if step in (76, 80)}
+    assert seen == list(scheduled(known, rhythm_of(result.folder, config)).items())
+    assert result.best == max(value for _, value in seen)
 
 
 def test_an_exception_of_a_callback_is_raised(tmp_path: Path):

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from fire_rl.agents import KINDS, SACSettings
 from fire_rl.commands.train import train_sac as train
 from fire_rl.training.agent_run import AgentRun
 from fire_rl.training.beginning import Request
-from fire_rl.training.command_line import read_command_line
+from fire_rl.training.command_line import main, read_command_line
 from fire_rl.training.learners import LEARNERS, SACRun
 from fire_rl.training.reinforcement_settings import RunSettings
 from fire_rl.training.settings import flag
@@ -135,6 +136,20 @@ def test_a_mistake_exits_with_code_2_and_one_line():
     assert done.returncode == 2
     assert done.stderr == "train_sac.py: unknown flag --sed; did you mean --seed or --steps?\n"
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("ended", "code", "said"),
+    [("no data here", 1, "train_sac.py: no data here\n"), (None, 0, ""), (0, 0, ""), (7, 7, "")],
+)
+def test_code_of_a_user_that_ends_the_process_with_a_text_fails(
+    ended: Any, code: int, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("signal.signal", lambda *arguments: None)
+    with pytest.raises(SystemExit) as caught:
+        main(lambda arguments: sys.exit(ended), "train_sac.py", [])
+    assert caught.value.code == code
+    assert capsys.readouterr().err == said
 
 
 def test_help_explains_every_flag_and_every_method():

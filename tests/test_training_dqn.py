@@ -249,6 +249,13 @@ def test_an_evaluation_by_steps_counts_the_episodes_that_end(tmp_path):
     assert first["returns"] == first["lengths"], "CartPole pays 1 for each step"
 
 
+def test_an_evaluation_has_at_least_one_decision():
+    words = [*TINY, "--eval-steps", "5", "--action-repeat", "4"]
+    work = build(read_command_line(words, LEARNERS["dqn"]).config.resolved())
+    assert isinstance(work, Reinforcement)
+    assert work.evaluation.decisions == 2
+
+
 def test_an_evaluation_too_short_for_an_episode_reports_the_open_ones():
     environment = gym.make_vec("CartPole-v1", num_envs=2, vectorization_mode="sync")
     told = []

@@ -168,6 +168,36 @@ def test_a_run_whose_settings_were_edited_is_refused(copy: Path, group: str, nam
     assert f"says --{name.replace('_', '-')} {value}, but the checkpoint at step 400 was made with" in said
 
 
+@pytest.mark.parametrize("name", ["num_envs", "action_repeat"])
+def test_counts_that_no_run_has_are_refused_in_one_line(copy: Path, tmp_path: Path, name: str):
+    settings = read_json(copy / "config.json")
+    write_json(copy / "config.json", settings | {"run": settings["run"] | {name: 0}})
+    for words in (["--resume", str(copy)], ["--branch-from", f"{copy}@330", "--run-dir", str(tmp_path / "branch")]):
+        said = train(*words, code=2)
+        assert f"config.json: --{name.replace('_', '-')} 0 in the run's config; allowed is a number above 0" in said
+    assert not (tmp_path / "branch").exists()
+
+
+def test_a_trunk_that_is_no_text_is_refused_before_training(copy: Path):
+    write_json(copy / "config.json", read_json(copy / "config.json") | {"branch_from": 5})
+    said = train("--resume", str(copy), "--steps", "420", code=2)
+    assert "config.json: Expected `str | null`, got `int` - at `$.branch_from`" in said
+    assert steps_of(copy)[-1] == 400
+
+
+def test_device_and_threads_may_change_where_a_run_is_resumed(copy: Path):
+    settings = read_json(copy / "config.json")
+    write_json(copy / "config.json", settings | {"run": settings["run"] | {"device": "cuda:99"}})
+    said = train("--resume", str(copy), "--steps", "420", code=2)
+    assert "--device 'cuda:99' is not here: this machine has" in said
+    said = train("--resume", str(copy), "--steps", "420", "--device", "auto", "--threads", "2")
+    assert "continued with other versions or settings: " in said
+    assert "threads 1, now 2; device cpu, now auto: the last bits may differ" in said
+    assert (kept := read_json(copy / "config.json")["run"])["device"] == "auto"
+    assert kept["threads"] == 2
+    torch.set_num_threads(1)
+
+
 def test_other_versions_and_threads_are_reported_and_recorded(copy: Path):
     settings = read_json(copy / "config.json")
     changed = settings | {"run": settings["run"] | {"threads": 2}, "processor": "another"}

@@ -272,7 +272,7 @@ def test_every_method_completes_on_the_quick_presets_with_a_right_record(kind: s
         assert [event["updates"] for event in events] == list(range(period, total, period))  # none at the end
     else:
         assert [event["environment_steps"] for event in events] == (middle if acts else [])
-    agent = load_policy(tmp_path)._agent
+    agent = load_policy(tmp_path).agent
     networks = {network.name: network for network in agent.plastic()}
     assert measures
     for name, network in networks.items():

@@ -20,9 +20,11 @@ from fire_rl.training.driver import Driver
 from fire_rl.training.learners import SACRun, build, read_config
 from fire_rl.training.lines import Reader, read_lines
 from fire_rl.training.log import RunLog
+from fire_rl.training.policy import split_run
 from fire_rl.training.reinforcement import Reinforcement
 from fire_rl.training.reinforcement_settings import RunSettings
 from fire_rl.training.restoring import restore
+from fire_rl.training.work import Rates
 from tests.fixtures.calling import quietly
 
 pytestmark = pytest.mark.usefixtures("unrendered_module")
@@ -72,18 +74,40 @@ def test_a_policy_of_a_damaged_newest_checkpoint_comes_from_the_one_before(run: 
 
 def test_a_policy_trained_on_a_gpu_acts_on_a_cpu(run: Path):
     policy = load_policy(run)
-    state = policy._agent.state_dict()
+    state = policy.agent.state_dict()
     state["generator.acting"] = torch.arange(16, dtype=torch.uint8)  # the size of a CUDA generator's state
-    policy._agent.load_state_dict(state)
-    first = policy._agent.random_actions(2)
-    policy._agent.load_state_dict(state)
-    assert np.array_equal(first, policy._agent.random_actions(2)), "the new generator is the same each time"
+    policy.agent.load_state_dict(state)
+    first = policy.agent.random_actions(2)
+    policy.agent.load_state_dict(state)
+    assert np.array_equal(first, policy.agent.random_actions(2)), "the new generator is the same each time"
 
 
 @pytest.mark.parametrize(("where", "complaint"), [("nowhere", "is not a run"), ("{run}@7", "there are: 100, 200")])
 def test_a_folder_without_a_policy_is_refused(run: Path, where: str, complaint: str):
     with pytest.raises(ValueError, match=complaint):
         evaluate_script.body([where.format(run=run)])
+
+
+@pytest.mark.parametrize(
+    ("text", "run", "step"),
+    [
+        ("runs/walk", "runs/walk", None),
+        ("runs/walk@500_000", "runs/walk", 500_000),
+        ("/home/alice@example.com/walk", "/home/alice@example.com/walk", None),
+        ("/home/alice@example.com/walk@7", "/home/alice@example.com/walk", 7),
+    ],
+)
+def test_a_run_s_path_may_have_an_at_sign(text: str, run: str, step: int | None):
+    assert split_run(text) == (Path(run), step)
+
+
+def test_a_run_s_name_may_end_like_a_step(tmp_path: Path):
+    (tmp_path / "walk@5").mkdir()
+    assert split_run(f"{tmp_path}/walk@5") == (tmp_path / "walk", 5)
+    (tmp_path / "walk@5" / "config.json").touch()
+    assert split_run(f"{tmp_path}/walk@5") == (tmp_path / "walk@5", None)
+    with pytest.raises(ValueError, match="allowed is RUN or RUN@STEP"):
+        split_run("walk@five")
 
 
 def test_a_checkpoint_is_evaluated_from_the_command_line(run: Path):
@@ -133,6 +157,13 @@ def test_the_published_setting_on_a_cpu_warns_of_its_duration(capsys: pytest.Cap
     said = capsys.readouterr().out
     assert "updates/s" in said
     assert "--preset quick" in said
+
+
+def test_a_speed_that_is_not_limited_is_left_out(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    config = SACRun(RunSettings(threads=1, device="cpu", eval_episodes=1))
+    monkeypatch.setattr(Reinforcement, "rates", lambda work: Rates(3.1, float("inf")))  # as with data in phases
+    say_what_it_costs(config.run, build(config))
+    assert "on this CPU: 3.1 updates/s, so about" in capsys.readouterr().out
 
 
 def test_a_short_run_does_not_warn_of_its_duration(capsys: pytest.CaptureFixture[str]):

@@ -28,7 +28,7 @@ TRACK = ("track", "track_project", "track_group", "track_tags")
 
 # The settings for which each fact holds, listed by hand.
 FACTS: dict[Fact, tuple[str, ...]] = {
-    "resumable": ("steps", "video", "keep_replay", "capture", *TRACK),
+    "resumable": ("steps", "threads", "device", "video", "keep_replay", "capture", *TRACK),
     "machine": ("threads", "device", "precision", "compile"),
     "trunk": ("seed", "env", "num_envs", "action_repeat", "replay_capacity", "learning_starts"),
     "own": (
@@ -66,7 +66,7 @@ def test_the_settings_that_the_driver_reads_have_the_facts_of_an_agents_settings
 
 def test_several_facts_are_asked_for_together():
     several = names_with(RunSettings, "resumable", "machine")
-    assert sorted(several) == sorted((*FACTS["resumable"], *FACTS["machine"]))
+    assert sorted(several) == sorted({*FACTS["resumable"], *FACTS["machine"]})
     assert names_with(RunSettings) == ()
 
 

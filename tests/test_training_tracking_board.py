@@ -2,9 +2,11 @@
 
 import contextlib
 import io
+import threading
 from pathlib import Path
 
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
 from tensorboard.plugins.hparams import metadata
 
@@ -12,6 +14,7 @@ from benchmarks.differences import differences
 from fire_rl.commands.train import train_dqn as train
 from fire_rl.training.folder import log_files
 from fire_rl.training.lines import read_lines
+from fire_rl.training.tracking.board import TensorBoard
 from tests.fixtures.calling import quietly
 
 pytestmark = pytest.mark.usefixtures("unrendered_module")
@@ -47,6 +50,20 @@ def test_a_run_has_the_name_of_its_folder(runs: Path):
     assert set(board.Runs()) == {"one", "two"}
     returns = [line["return"] for line in read_lines(runs / "two" / "metrics.jsonl") if line["kind"] == "evaluation"]
     assert [event.value for event in board.Scalars("two", "evaluation/return")] == returns, "its trunk's part as well"
+
+
+def test_events_are_written_at_once_wherever_the_process_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    threads = threading.active_count()
+    board = TensorBoard(Path("run"))
+    monkeypatch.chdir("/")
+    for step in range(3):
+        board.scalars({"train/loss": step / 2, "train/seconds": 7}, step, step)
+        board.histogram("values", torch.ones(8), step, step)
+        assert opened(tmp_path / "run").Scalars(".", "train/loss")[-1].value == step / 2
+    assert threading.active_count() == threads
+    assert opened(tmp_path).Histograms("run", "values")[-1].histogram_value.num == 8
+    board.close()
 
 
 def test_hparams_distinguish_a_branch_from_its_trunk_whose_events_it_has(runs: Path):

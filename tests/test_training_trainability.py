@@ -4,15 +4,21 @@ import contextlib
 import io
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks.differences import differences, without_clocks
 from fire_rl.commands.train import train_dqn, train_language, train_sac, train_vision
 from fire_rl.fire import Probe
 from fire_rl.training.checkpoint import read_checkpoint, steps_of
+from fire_rl.training.command_line import read_command_line
+from fire_rl.training.learners import LEARNERS, build
 from fire_rl.training.lines import read_lines
+from fire_rl.training.probes import cost_in_words
+from fire_rl.training.work import Rates
 
 DQN = [
     *("--env", "CartPole-v1", "--num-envs", "2", "--learning-starts", "40", "--hidden-width", "16"),
@@ -81,6 +87,15 @@ def test_a_resumed_run_and_a_branch_are_exact_and_the_cost_is_said(tmp_path: Pat
     assert sum("q/trainability" in line for line in later) == 3
     one, other = (read_checkpoint(run, steps_of(run)[-1]).learner for run in (trunk, branch))
     assert all(one[name].equal(other[name]) for name in one)
+
+
+def test_a_share_of_the_time_is_given_only_where_the_speed_of_updates_is_known(monkeypatch: pytest.MonkeyPatch):
+    config = read_command_line([*DQN, *MEASURED], LEARNERS["dqn"]).config
+    work = build(config)
+    monkeypatch.setattr(type(work), "rates", lambda work: Rates(100.0, 1.0))
+    assert "to the time of the updates" in (cost_in_words(config.run, work) or "")
+    pretended: Any = SimpleNamespace(probes=work.probes, rates=work.rates, steps=0, device=torch.device("cuda"))
+    assert (cost_in_words(config.run, pretended) or "").endswith(" s each time")
 
 
 @pytest.mark.parametrize("method", ["none", "cbp:replacement_rate=0.05,maturity=5"])

@@ -46,6 +46,14 @@ def test_a_warm_start_has_its_event_between_two_evaluations_where_the_second_pha
 
 
 @pytest.mark.usefixtures("unrendered")
+def test_a_finished_run_is_made_no_longer_than_its_phases(tmp_path: Path):
+    train(f"{RUN} --steps 12", tmp_path / "run")
+    assert "to continue it, give a larger --steps, such as 18\n" in train(f"--resume {tmp_path / 'run'}")
+    train(f"--resume {tmp_path / 'run'} --steps 18")
+    assert "finished already, at step 18\n" in train(f"--resume {tmp_path / 'run'}")
+
+
+@pytest.mark.usefixtures("unrendered")
 @pytest.mark.parametrize("task", ["warm-start", "continual --phases 3", "class-incremental --phases 5"])
 def test_a_resumed_run_equals_one_that_never_stopped(tmp_path: Path, task: str):
     words = f"{RUN} --task {task} --reinit redo --augment flip-crop --label-noise 0.2"

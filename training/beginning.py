@@ -9,12 +9,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from fire_rl.place import typed
 
 from .checkpoint import link_checkpoint, read_manifest, read_values, steps_of, verify
 from .config import Config
+from .described import read_described
 from .durable import Damaged, copy_durably, flush_folder
 from .files import read_json, write_json
 from .folder import FILES, FOLDERS, LOGGED, refuse_links
@@ -28,23 +27,6 @@ from .sources import keep_sources
 from .trust import refuse_code, trusted
 
 STARTING = "starting"  # a file that exists until config.json is written, which makes the folder a run
-
-
-class Continued(msgspec.Struct, frozen=True):
-    """The step from which on a run was continued with other packages or on another machine."""
-
-    step: int
-    machine: dict[str, str]
-
-
-class Described(msgspec.Struct, frozen=True):
-    """The parts of `config.json` besides the settings that are read again."""
-
-    versions: dict[str, str] = {}
-    commit: str | None = None
-    processor: str | None = None
-    gpu: str | None = None
-    continued: tuple[Continued, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,6 +109,8 @@ def branched(request: Request, source: str) -> Request:
         branch = branch.altered(reinit_every=branch.usual_period)
     if method.acts_at_events and not branch.repeats_by_itself:
         branch = branch.altered(reinit_at=(step, *(place for place in later if place > step)))
+    if passed := [place for place in given.get("reinit_at", ()) if place < step]:
+        print(f"warning: --reinit-at {passed[0]} has no effect: the branch begins at step {step}", file=sys.stderr)
     counts_from = checkpoint.values.progress.updates if branch.run.reinit_every is not None else 0
     branch = branch.altered(reinit_from=given.get("reinit_from", counts_from))
     if step >= branch.run.steps:
@@ -262,7 +246,7 @@ def describe(config: Config, branch_from: str | None, made_with: MadeWith) -> di
 
 def claimed_machine(folder: Path) -> dict[str, str]:
     """Return the versions and the machine that a run was last continued with, according to its config.json."""
-    kept = read_json(folder / "config.json", Described)
+    kept = read_described(folder)
     if kept.continued:
         return kept.continued[-1].machine
     others = {"commit": kept.commit, "processor": kept.processor, "gpu": kept.gpu}

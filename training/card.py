@@ -24,14 +24,15 @@ from fire_rl.fire import first_not_finite, restore_structure
 
 from .agent_run import AgentRun
 from .durable import Damaged, read_regular
-from .files import read_json
+from .error_words import message_of
+from .files import CONFIG_BYTES, read_json
 from .folder import WEIGHTS
 from .policy_module import BOUNDS, PolicyModule, module_of
 from .progress import Count
 from .spaces import surroundings_of
 
 CONFIG = "config.json"
-CONFIG_BYTES, HEADER_BYTES = 1_000_000, 1_000_000  # the largest sizes that are read
+HEADER_BYTES = 1_000_000  # the longest header that is read
 STORED = (torch.float16, torch.float32, torch.float64, torch.int64)
 
 Text = Annotated[str, Meta(max_length=300)]
@@ -82,8 +83,7 @@ def read_agent(folder: Path, config: AgentRun, device: torch.device) -> tuple[Ag
         try:
             restore_structure(agent.plastic(), record.structure)
         except Exception as error:  # the record is not trusted and may cause any error
-            said = " ".join(str(error).split())[:300]
-            raise Damaged(f"{folder / CONFIG} holds no structure of this agent: {said}") from error
+            raise Damaged(f"{folder / CONFIG} holds no structure of this agent: {message_of(error)}") from error
     load_weights(module_of(agent, record.spaces), folder / WEIGHTS)
     return agent, record
 
@@ -111,7 +111,7 @@ def tensors_of(content: bytes, path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load(content)
     except Exception as error:  # the header may hold anything
-        raise Damaged(f"{path} cannot be read as tensors: {' '.join(str(error).split())[:300]}") from error
+        raise Damaged(f"{path} cannot be read as tensors: {message_of(error)}") from error
 
 
 def require_same(own: dict[str, Tensor], saved: dict[str, Tensor], path: Path) -> None:

@@ -35,6 +35,7 @@ from .durable import (
     read_regular,
     write_durably,
 )
+from .error_words import message_of
 from .files import METRICS, converted, damage_named, decoded, read_json, write_json
 from .folder import LOGGED
 from .made_with import MadeWith
@@ -192,7 +193,7 @@ def _tensors(path: Path, content: bytearray) -> dict[str, Tensor]:
     except NotEnoughMemory:
         raise
     except (safetensors.SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OverflowError) as error:
-        raise Damaged(f"{path} cannot be read as tensors: {' '.join(str(error).split())}") from error
+        raise Damaged(f"{path} cannot be read as tensors: {message_of(error)}") from error
 
 
 def read_manifest(run: Path, step: int) -> Manifest:

@@ -67,8 +67,10 @@ def main(body: Callable[[Sequence[str]], int], name: str, arguments: Sequence[st
     except KeyboardInterrupt as error:
         print(f"{name}: {printable(str(error)) or 'stopped; give the same command to start again'}", file=sys.stderr)
         code = STOPPED
-    except SystemExit as ended:  # after --help
-        code = ended.code if isinstance(ended.code, int) else 0
+    except SystemExit as ended:  # after --help, or raised by the user's own code
+        code = ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
+        if not isinstance(ended.code, int | None):
+            print(f"{name}: {printable(str(ended.code))}", file=sys.stderr)
     output.flush()
     sys.stderr.flush()
     raise SystemExit(code)
@@ -117,6 +119,8 @@ def read_command_line(arguments: Sequence[str], learner: Learner) -> Request:
         earlier = "these use the settings of the earlier run"
         raise ValueError(f"--preset cannot be given with --resume or --branch-from: {earlier}")
     explicit = {name: value for name, value in settings.items() if name in given}
+    if where.branch_from and "eval_episodes" in given:
+        explicit.setdefault("eval_steps", None)  # overrides the trunk's --eval-steps
     return Request(config, explicit, where.run_dir, where.resume, where.branch_from, where.trust, where.restart)
 
 
@@ -179,7 +183,7 @@ def show_what_there_is(words: Sequence[str], learner: Learner) -> None:
     preset = preset_named(name, learner.presets)
     if "--list-methods" in flags:
         chosen = flags["--list-methods"]
-        print(one_method(preset.config, chosen) if chosen else list_methods(preset.config))
+        print(one_method(preset.config, chosen) if chosen else list_methods())
     elif {"--list-envs", "--list-data"} & flags.keys():
         print(list_envs(learner, preset.config))
     else:

@@ -8,9 +8,9 @@ import msgspec
 from .asked import HELP, split, words_of
 from .config import Config
 from .durable import Damaged
-from .files import read_json
+from .files import CONFIG_BYTES, read_json
 from .folder import is_folder
-from .learners import CONFIG_BYTES, LEARNERS, config_from_json, name_of, read_config
+from .learners import LEARNERS, name_of, read_config, read_settings
 from .settings import flag
 from .trust import code_named, refuse_code, trusted
 from .unresolved import unresolved
@@ -35,7 +35,7 @@ def is_of_a_run(path: Path) -> bool:
 def config_of_run(path: Path, kind: type[Config], given: Collection[str], trust: Path | None) -> Config:
     """Return the settings that a run was given; those that were derived from the run's length are derived again."""
     try:
-        config = read_config(path) if is_folder(path) else config_from_json(read_json(path, at_most=CONFIG_BYTES))
+        config = read_config(path) if is_folder(path) else read_settings(path)
     except (Damaged, msgspec.ValidationError) as error:
         raise ValueError(str(error)) from error
     if not isinstance(config, kind):

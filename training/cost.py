@@ -1,5 +1,6 @@
 """The time that a run will take on this machine, measured before it starts."""
 
+import math
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -38,10 +39,12 @@ def say_what_it_costs(settings: DriverSettings, work: Work) -> None:
         return
     seconds = rates.seconds(updates, steps)
     if seconds > WORTH_SAYING:
+        speed = f"{rates.updates_per_second:.1f} updates/s"
+        if math.isfinite(rates.steps_per_second):
+            speed += f" and {rates.steps_per_second:,.0f} {settings.unit}/s"
         print(
-            f"on this CPU: {rates.updates_per_second:.1f} updates/s and {rates.steps_per_second:,.0f} {settings.unit}"
-            f"/s, so about {duration_in_words(seconds)} for {updates:,.0f} updates; for a result in minutes: "
-            "--preset quick"
+            f"on this CPU: {speed}, so about {duration_in_words(seconds)} for {updates:,.0f} updates; for a result in "
+            "minutes: --preset quick"
         )
 
 

@@ -12,7 +12,10 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = device_named(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"--device {name!r} given; this machine has {torch.cuda.device_count()} CUDA devices")
+        count = torch.cuda.device_count()
+        raise ValueError(
+            f"--device {name!r} is not here: this machine has {count} CUDA devices; allowed is --device auto"
+        )
     return device
 
 

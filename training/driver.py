@@ -18,7 +18,7 @@ from fire_rl.fire import Position, spell
 from .checkpoint import Checkpoint, Values, write_checkpoint
 from .config import Config
 from .divergence import Diverged, require_finite, require_finite_tensors, require_numbers
-from .lines import AFTER, BEFORE, PHASE, SCHEDULED
+from .lines import AFTER, BEFORE, PHASE, SCHEDULED, EvaluationLine, Rhythm, Scheduled
 from .log import in_words
 from .made_with import MadeWith
 from .output import printable
@@ -27,6 +27,8 @@ from .pruning import prune
 from .reporter import Reporter
 from .tracking.tracking import Tracking
 from .work import Losses, State, Work, named
+
+NEWEST = 1_000_000  # bytes of metrics that hold all lines of a decision
 
 
 class Stopped(Exception):
@@ -55,6 +57,7 @@ class Driver:
         self.tracking = Tracking()
         self.stop_requested: Callable[[], bool] = lambda: False
         self.on_evaluation: Callable[[int, float], object] = lambda step, value: None
+        self.scheduled = Scheduled(Rhythm())  # the evaluations that `on_evaluation` is told of
         self.stopped_by_callback = False
         self._phase_starts = frozenset(config.run.phase_starts)
         self._unit_ends_at = 0  # the step that the run reaches with the unit of work that is being done
@@ -65,6 +68,13 @@ class Driver:
     def position(self) -> Position:
         """Where the run is: its number of updates and its progress."""
         return Position(self.progress.updates, self.work.steps)
+
+    def count_scheduled(self, rhythm: Rhythm) -> None:
+        """Take over the newest evaluations of a run that is continued; `rhythm` says which ones are scheduled."""
+        self.scheduled = Scheduled(rhythm)
+        for line in self.config.reader.newest(self.folder, NEWEST):
+            if isinstance(line, EvaluationLine) and line.value is not None:
+                self.scheduled.add(line.steps, line.value, line.occasion)
 
     def train(self) -> None:
         """Run to the end of `--steps`.
@@ -280,7 +290,8 @@ class Driver:
         self.reporter.show()
         self.reporter.draw_curve()
         self.work.show(self.folder, occasion, self._stopping)
-        if occasion == SCHEDULED and self.on_evaluation(self.work.steps, value):
+        step = self.work.steps
+        if self.scheduled.add(step, value, occasion) and self.on_evaluation(step, self.scheduled.values[step]):
             self.stopped_by_callback = True
 
     def _stopping(self) -> bool:

@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 import torch
 
+from fire_rl.memory import available_memory
 from fire_rl.replay import Damaged, Store
-from fire_rl.replay.transitions import available_memory
 
 __all__ = [
     "Damaged", "DurableStore", "NotEnoughMemory", "copy_durably", "enough_memory", "flush_folder", "naming",

@@ -9,9 +9,10 @@ from fire_rl.place import typed
 
 from .checkpoint import steps_of
 from .config import Config
+from .described import read_described
 from .divergence import OF_THE_ENVIRONMENT, Diverged
 from .driver import Driver
-from .files import METRICS, read_json
+from .files import METRICS
 from .folder import is_run
 from .learners import command_name, read_config
 from .lines import EvaluationLine, Rhythm
@@ -33,7 +34,7 @@ def result_of(folder: Path, config: Config, ending: Ending, step: int) -> Result
 
 def rhythm_of(folder: Path, config: Config) -> Rhythm:
     """Return which evaluations of a run are scheduled, and which belong to its trunk."""
-    settings, source = config.run, read_json(folder / "config.json").get("branch_from")
+    settings, source = config.run, read_described(folder).branch_from
     own = Rhythm(settings.eval_every, settings.reached(1), settings.last_phase)
     if source is None:
         return own
@@ -71,7 +72,7 @@ def say_where_things_are(result: Result, config: Config) -> None:
         suggested.append(("evaluate", typed("evaluate", folder, "--episodes", 100, *trust)))
         suggested.append(("watch", typed("watch", folder, *trust)))
     if config.run.keep_replay:
-        if (longer := min(2 * config.run.steps, config.run.longest or 2 * config.run.steps)) > config.run.steps:
+        if (longer := longer_steps(config)) is not None:
             suggested.append(("go on", command(config, "--resume", folder, "--steps", longer, trust=folder)))
         early = config.run.steps // 10  # before it there is little to branch from, as where a run was stopped at once
         for step in [step for step in steps_of(folder) if early <= step < config.run.steps][:1]:
@@ -81,6 +82,13 @@ def say_where_things_are(result: Result, config: Config) -> None:
         print("try next")
     for what, line in suggested:
         print(f"  {what:13} {line}")
+
+
+def longer_steps(config: Config) -> int | None:
+    """Return twice the run's --steps, or as many as are possible; None if the run cannot be longer."""
+    steps = config.run.steps
+    longer = min(2 * steps, config.run.longest or 2 * steps)
+    return longer if longer > steps else None
 
 
 def divergence_line(error: Diverged, config: Config, driver: Driver) -> str:

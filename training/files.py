@@ -14,8 +14,10 @@ import msgspec
 from fire_rl.fire.event import finite
 
 from .durable import Damaged, naming, read_regular, write_durably
+from .error_words import message_of
 
 JSON_BYTES = 64_000_000  # the largest file that is read; a checkpoint's state has tens of thousands of bytes
+CONFIG_BYTES = 1_000_000  # the largest config.json that is read
 METRICS = "metrics.jsonl"
 NO_FLOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 MARKS = {"config.json", "comparison.json", "logs"}  # a folder that a run or a sweep has used has one of these
@@ -51,7 +53,7 @@ def damage_named(path: Path) -> Iterator[None]:
     try:
         yield
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Damaged(f"{path}: {' '.join(str(error).split())}") from error
+        raise Damaged(f"{path}: {message_of(error)}") from error
     except RecursionError:
         raise Damaged(f"{path}: is nested too deep") from None
 

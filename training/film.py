@@ -15,6 +15,7 @@ from fire_rl.envs.video import Mp4, Pixels, Recorder, require_av
 from fire_rl.envs.world import World
 
 from .durable import write_durably
+from .error_words import message_of
 from .evaluate import LIMIT, Act
 
 PICTURES_PER_SECOND = 30.0  # the highest rate of a video, and the rate of an environment that does not state one
@@ -31,8 +32,7 @@ def make_filmed(world: World) -> gym.Env[Any, Any]:
     except Exception as error:  # an environment may raise anything
         if env is None and isinstance(error, ValueError):
             raise  # no such environment, or a package is missing: the message says so already
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{world.name} cannot be filmed: {reason}") from error
+        raise ValueError(f"{world.name} cannot be filmed: {message_of(error)}") from error
     return env
 
 

@@ -138,7 +138,7 @@ def list_envs(learner: Learner, config: Config) -> str:
     return "\n\n".join((head, *names, *others, *([more] if names else [])))
 
 
-def list_methods(config: Config) -> str:
+def list_methods() -> str:
     """Return the text of --list-methods: a line for each method and regularizer."""
     lines = []
     for title, kinds in (("Methods of --reinit", METHODS), ("Regularizers of --regularize", REGULARIZERS)):

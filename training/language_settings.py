@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 from fire_rl.data.text import TEXT_SETS, source_names
 
+from .lines import MOST_PHASES
 from .phased_settings import PhasedSettings
 from .settings import setting
-
-MOST_PHASES = 1_000
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from fire_rl.agents import KINDS, Kind
-from fire_rl.agents.limits import LONGEST_TEXT
+from fire_rl.agents.limits import LARGEST, LONGEST_TEXT, check_limits, shown
 from fire_rl.envs import AtariSettings
 from fire_rl.place import called
 
@@ -16,15 +16,16 @@ from . import language, vision
 from .agent_run import AgentRun
 from .config import Config
 from .durable import Damaged
-from .files import read_json
+from .files import CONFIG_BYTES, read_json
 from .folder import is_run, not_a_run
 from .language import Language, LanguageRun
 from .reinforcement import Reinforcement
 from .reinforcement_settings import RunSettings
+from .settings import DriverSettings, flag
 from .vision import Vision, VisionRun
 from .work import Work
 
-CONFIG_BYTES = 1_000_000  # the largest config.json that is read
+COUNTS = ("steps", "num_envs", "action_repeat")  # steps are computed with these before all settings are checked
 
 
 @dataclass(frozen=True)
@@ -124,11 +125,26 @@ def read_config(run: Path) -> Config:
         raise ValueError(not_a_run(run))
     path = run / "config.json"
     try:
-        return config_from_json(read_json(path, at_most=CONFIG_BYTES))
+        return read_settings(path)
     except Damaged as error:
         raise ValueError(f"{run} is not a run: it has no readable config.json ({error})") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def read_settings(path: Path) -> Config:
+    """Read the settings in a run's `config.json`; raise Damaged or ValueError in one line if they are not valid."""
+    config = config_from_json(read_json(path, at_most=CONFIG_BYTES))
+    _check_counts(config.run)
+    return config
+
+
+def _check_counts(settings: DriverSettings) -> None:
+    """Raise ValueError if a number is out of range that is computed with before all settings are checked."""
+    for name in COUNTS:
+        if not 1 <= (count := getattr(settings, name, 1)) <= LARGEST:
+            raise ValueError(f"{flag(name)} {shown(count)} in the run's config; allowed is a number above 0")
+    check_limits(settings)
 
 
 def _texts(value: Any) -> list[str]:

@@ -190,27 +190,38 @@ class Rhythm:
         return step // self.every > (step - self.unit) // self.every
 
 
-def scheduled(evaluations: Iterable[tuple[int, float, str]], rhythm: Rhythm) -> dict[int, float]:
-    """Return the scheduled evaluations of a run, without those of a branch's trunk: one value for each step.
+class Scheduled:
+    """The scheduled evaluations of a run, without those of a branch's trunk: one value for each step.
 
-    `evaluations` are steps, values and occasions, in order. The additional evaluations around events do not count;
-    otherwise a run with events would be evaluated more often than others at its worst moments. If an event falls on a
-    scheduled evaluation, or into the decision before it, the value just before the event counts, which is the result of
-    the updates since the previous event.
+    The additional evaluations around events do not count; otherwise a run with events would be evaluated more often
+    than others at its worst moments. If an event falls on a scheduled evaluation, or into the decision before it, the
+    value just before the event counts, which is the result of the updates since the previous event.
     """
-    found: dict[int, float] = {}
-    before: tuple[int, float] | None = None
-    for step, value, occasion in evaluations:
-        if step <= rhythm.branch:
-            continue
+
+    def __init__(self, rhythm: Rhythm) -> None:
+        self.rhythm = rhythm
+        self.values: dict[int, float] = {}  # by step
+        self._before: tuple[int, float] | None = None  # step and value of the evaluation before the newest event
+
+    def add(self, step: int, value: float, occasion: str) -> bool:
+        """Take the run's next evaluation; return whether its step has a value now and had none before."""
+        if step <= self.rhythm.branch or occasion not in (BEFORE, SCHEDULED):
+            return False
         if occasion == BEFORE:
-            before = step, value
-            if rhythm.is_due(step):
-                found.setdefault(step, value)
-        elif occasion == SCHEDULED:
-            spoiled = before is not None and step - before[0] <= rhythm.unit
-            found.setdefault(step, before[1] if before is not None and spoiled else value)
-    return found
+            self._before = step, value
+        if step in self.values or not (occasion == SCHEDULED or self.rhythm.is_due(step)):
+            return False
+        spoiled = self._before is not None and step - self._before[0] <= self.rhythm.unit
+        self.values[step] = self._before[1] if self._before is not None and spoiled else value
+        return True
+
+
+def scheduled(evaluations: Iterable[tuple[int, float, str]], rhythm: Rhythm) -> dict[int, float]:
+    """Return the scheduled evaluations by step; `evaluations` are steps, values and occasions, in order."""
+    found = Scheduled(rhythm)
+    for step, value, occasion in evaluations:
+        found.add(step, value, occasion)
+    return found.values
 
 
 def points(

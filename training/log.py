@@ -62,9 +62,8 @@ class RunLog:
         self._tracking.picture(path.stem, path, step, self.history.count)
 
     def sizes(self) -> dict[str, int]:
-        """Flush all files and return their lengths, which a checkpoint stores."""
+        """Flush the metrics to the disk and return the lengths of all files, which a checkpoint stores."""
         self._lines.sync()
-        self._tensorboard.flush()
         return {str(path.relative_to(self.folder)): path.stat().st_size for path in log_files(self.folder)}
 
     def close(self) -> None:

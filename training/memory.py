@@ -14,7 +14,7 @@ import torch
 from fire_rl import envs
 from fire_rl.agents import AgentSettings, Surroundings
 from fire_rl.envs.world import World
-from fire_rl.replay.transitions import SHARE_OF_FREE_MEMORY, available_memory
+from fire_rl.memory import SHARE_OF_FREE_MEMORY, available_memory
 
 from .reinforcement_settings import RunSettings
 from .settings import flag

@@ -21,6 +21,8 @@ from .card import is_card, read_agent
 from .checkpoint import folder_of, newest_whole, read_checkpoint, steps_of
 from .device import choose_device
 from .durable import Damaged
+from .error_words import in_a_line
+from .folder import is_run
 from .learners import read_config
 from .policy_module import PolicyModule, module_of
 from .pretrained import located
@@ -37,27 +39,27 @@ class Policy:
 
     def __init__(self, run: Path, step: int, config: AgentRun, agent: Agent, spaces: KeptSpaces) -> None:
         self.run, self.step, self.config, self.spaces = run, step, config, spaces
-        self._agent = agent
+        self.agent = agent
         self._to_environment = to_environment(spaces.action.space())
         self._observation_shape = spaces.observation.shape
 
     def act(self, observation: NDArray[Any]) -> NDArray[Any]:
         """Return the action for one observation, or the actions for a batch of observations."""
         observations, single = self._batch(observation)
-        actions = self._to_environment(self._agent.act(observations, explore=False))
+        actions = self._to_environment(self.agent.act(observations, explore=False))
         return actions[0] if single else actions
 
     def action_values(self, observation: NDArray[Any]) -> NDArray[Any]:
         """Return the values of all actions for one observation or a batch; only agents such as DQN have them."""
-        if not isinstance(self._agent, ValuingAgent):
-            raise ValueError(f"{type(self._agent).__name__} has no value for each action")
+        if not isinstance(self.agent, ValuingAgent):
+            raise ValueError(f"{type(self.agent).__name__} has no value for each action")
         observations, single = self._batch(observation)
-        values = self._agent.action_values(observations)
+        values = self.agent.action_values(observations)
         return values[0] if single else values
 
     def module(self) -> PolicyModule:
         """Return the policy as a torch module that shares the agent's tensors; `export.py` writes it to a file."""
-        return module_of(self._agent, self.spaces)
+        return module_of(self.agent, self.spaces)
 
     def _batch(self, observation: NDArray[Any]) -> tuple[NDArray[Any], bool]:
         shape, expected = np.shape(observation), self._observation_shape
@@ -117,11 +119,6 @@ def _of_a_card(card: Path, step: int | None, config: AgentRun, device: torch.dev
     return Policy(card, record.step, config, agent, record.spaces)
 
 
-def in_a_line(error: BaseException) -> str:
-    """Return an error's type and message in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
-
-
 def checked_step(run: Path, step: int) -> int:
     """Return `step` if it has a checkpoint; raise ValueError with the existing ones if not."""
     steps = steps_of(run)
@@ -135,7 +132,7 @@ def checked_step(run: Path, step: int) -> int:
 def split_run(text: str) -> tuple[Path, int | None]:
     """Split `RUN@STEP` into the run and the step; the step of `RUN` is None."""
     run, separator, step = text.rpartition("@")
-    if not separator:
+    if not separator or "/" in step or is_run(Path(text)):  # @ may be in a name, such as /home/alice@example.com/run
         return Path(text), None
     try:
         return Path(run), int(step.replace("_", "").replace(",", ""))

@@ -74,7 +74,8 @@ def probed_with(
 def cost_in_words(settings: DriverSettings, work: Work) -> str | None:
     """Return a line on what measuring trainability costs in this run; None if it is not measured.
 
-    The times are those of some updates of a probe and of the run itself, which are made on copies now.
+    The times are those of some updates of a probe and of the run itself, which are made on copies now. The speed of a
+    run is measured on the CPU only, so that its share is not known on a GPU.
     """
     every = settings.probe_every
     if every is None:
@@ -85,6 +86,8 @@ def cost_in_words(settings: DriverSettings, work: Work) -> str | None:
         f"trainability: every {every:,} updates, {updates_of(len(probes)):,} updates on copies of "
         f"{' and '.join(probes)}, in batches of at most {BATCH_SIZE}; about {seconds:.1f} s each time"
     )
+    if work.device.type != "cpu":
+        return line
     try:
         share = seconds * work.rates().updates_per_second / every
     except ValueError:  # this work cannot be timed

@@ -77,7 +77,7 @@ class Reinforcement(Work):
         self.clipped = config.agent.rewards_are_clipped(self.is_atari)
         self.to_environment = to_environment(self.environment.single_action_space)
         evaluated, exploration = self.world.evaluated.vector(settings.evaluated_at_once), config.evaluation_exploration
-        decisions = None if settings.eval_steps is None else settings.eval_steps // settings.action_repeat
+        decisions = None if settings.eval_steps is None else -(-settings.eval_steps // settings.action_repeat)
         self.evaluation = Evaluation(evaluated, streams.evaluation, decisions, exploration)
         self.film = (
             EvaluationFilm(self.world.evaluated, settings.evaluated_at_once, self.evaluation.longest)

@@ -48,6 +48,7 @@ class Reporter:
         self._slowdown = Slowdown()
         self._drawn: dict[str, _Drawn] = {}
         self._to_send: dict[str, None] = {}  # names of pictures, in the order in which they were drawn
+        self._reported: set[tuple[str, str]] = set()  # what has failed, and why
         self.bar = RunBar(
             total=config.run.steps, initial=work.steps, unit="step", unit_scale=True, dynamic_ncols=True,
             mininterval=0.5 if sys.stderr.isatty() else 30, smoothing=0.05, desc=self.title,
@@ -71,11 +72,14 @@ class Reporter:
         self.bar.write(f"step {self.work.steps:,}: {line}")
 
     def attempt(self, what: str, do: Callable[[], object]) -> None:
-        """Do something that the run does not depend on; if it fails, print a warning and go on."""
+        """Do something that the run does not depend on; if it fails, print a warning once and go on."""
         try:
             do()
         except Exception as error:  # graphics libraries and disks raise errors of many kinds
-            self.bar.write(f"warning: no {what} ({type(error).__name__}: {error}); going on", file=sys.stderr)
+            kind, reason = what.partition("-")[0], f"{type(error).__name__}: {error}"  # all videos are of one kind
+            if (kind, reason) not in self._reported:
+                self._reported.add((kind, reason))
+                self.bar.write(f"warning: no {what} ({reason}); going on", file=sys.stderr)
 
     # Figures
 

@@ -12,13 +12,13 @@ from .checkpoint import folder_of, newest_whole, read_checkpoint, read_manifest,
 from .config import Config
 from .driver import Driver
 from .durable import Damaged, NotEnoughMemory, enough_memory, writable
+from .error_words import in_a_line
 from .film import forget_videos
 from .folder import TRACKED
 from .lines import Divergence, EpisodeLine
 from .log import cut_back
 from .made_with import MadeWith, differences_in_words
 from .output import printable
-from .policy import in_a_line
 
 
 def restore_newest(

@@ -7,9 +7,9 @@ import torch
 from gymnasium.vector import VectorEnv
 
 from fire_rl import envs
+from fire_rl.memory import SHARE_OF_FREE_MEMORY, available_memory
 from fire_rl.replay import FrameReplay, TransitionReplay
 from fire_rl.replay.frames import frame_replay_bytes
-from fire_rl.replay.transitions import place_replay
 
 from .agent_run import AgentRun
 
@@ -39,3 +39,20 @@ def make_replay(config: AgentRun, environment: VectorEnv, device: torch.device) 
         n_steps=config.agent.n_steps, gamma=config.agent.gamma, actions=surroundings.action_count,
     )  # fmt: skip
     return replay, note
+
+
+def place_replay(needed: int, device: torch.device) -> tuple[torch.device, str]:
+    """Return where a replay of this many bytes fits, preferring the learner's device, and a line that reports it.
+
+    Raise ValueError if it fits nowhere.
+    """
+    size = f"{needed / 1e9:.2f} GB"
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if needed < SHARE_OF_FREE_MEMORY * free:
+            return device, f"replay: {size} on {device}"
+    free = available_memory()
+    if needed > SHARE_OF_FREE_MEMORY * free:
+        raise ValueError(f"the replay needs {size} of memory and {free / 1e9:.2f} GB are free: lower --replay-capacity")
+    reason = "" if device.type == "cpu" else f" ({device} has too little memory left)"
+    return torch.device("cpu"), f"replay: {size} on the CPU{reason}"

@@ -28,11 +28,21 @@ from .beginning import (
 from .checkpoint import steps_of
 from .config import Config
 from .cost import say_what_it_costs
+from .described import read_described
 from .divergence import Diverged
 from .driver import Driver, NotSaved, Stopped
 from .durable import Damaged, writable
-from .ending import command, divergence_line, interrupted_line, result_of, say_records, say_where_things_are
-from .files import FolderLock, claimed, read_json
+from .ending import (
+    command,
+    divergence_line,
+    interrupted_line,
+    longer_steps,
+    result_of,
+    rhythm_of,
+    say_records,
+    say_where_things_are,
+)
+from .files import FolderLock, claimed
 from .folder import is_run, refuse_links
 from .learners import build, command_name, read_config
 from .made_with import made_with
@@ -147,8 +157,8 @@ def resume(request: Request, folder: Path, watch: Callable[[int, float], object]
                     delete_temporary_files(folder)
                     notes += [f"warning: {warning}" for warning in driver.prune()]
                     (folder / STARTING).unlink(missing_ok=True)  # left by a start that was killed before deleting it
-                    free = names_with(config.run, "resumable")
-                    changed = {name: value for name, value in request.given.items() if name in free}
+                    values, free = config.by_name(), names_with(config.run, "resumable")
+                    changed = {name: values[name] for name in free if name in request.given}
                     other = made.machine != claims
                     keep_changes(folder, changed, {"step": step or 0, "machine": made.machine} if other else None)
         driver.tracking, driver.on_evaluation = tracking, watch
@@ -169,11 +179,11 @@ def finished_already(request: Request, folder: Path, config: Config) -> Result |
         delete_temporary_files(folder)  # of a process that was killed while it drew a picture
         if not (config.run.keep_replay or is_slimmed(folder)):
             slim(folder)
-    longer = min(2 * config.run.steps, config.run.longest or 2 * config.run.steps)
     if is_slimmed(folder):
         words = "; it was slimmed and cannot be continued"
     else:
-        words = f"; to continue it, give a larger --steps, such as {longer}" if longer > config.run.steps else ""
+        longer = longer_steps(config)
+        words = "" if longer is None else f"; to continue it, give a larger --steps, such as {longer}"
     print(f"{folder}: finished already, at step {reached:,}{words}")
     return result_of(folder, config, "finished", reached)
 
@@ -236,7 +246,7 @@ def announce(config: Config, driver: Driver, step: int | None) -> None:
     """Tell the trackers, and TensorBoard's page HPARAMS, which run begins or continues."""
     folder, tracking = driver.folder, driver.tracking
     try:
-        source = read_json(folder / "config.json").get("branch_from")
+        source = read_described(folder).branch_from
         about = about_run(folder, config, list(driver.work.counts(driver.progress.updates)), source, step)
         tracking.begin(folder, about)
         with suppress(OSError):  # the disk may be full; later writes report it
@@ -255,6 +265,7 @@ def drive(config: Config, driver: Driver, step: int | None, notes: list[str]) ->
     for note in (*notes, *work.notes, *(f"warning: {warning}" for warning in warnings)):
         print(printable(note), file=sys.stderr if note.startswith("warning") else sys.stdout)
     say_what_it_costs(settings, work)
+    driver.count_scheduled(rhythm_of(folder, config))
     try:
         with only_new_objects_collected(), stop_signals(work.calls) as stop_requested:
             driver.stop_requested = stop_requested

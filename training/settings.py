@@ -79,9 +79,9 @@ class DriverSettings:
     """Length of the run in environment steps (an H1 step is 20 ms, an Atari step --frame-skip frames)."""
     seed: int = setting(0, "trunk", "method", "own")
     """Seed of all random generators; on a CPU, the same seed gives the same result bit by bit."""
-    threads: int = setting(0, "machine")
+    threads: int = setting(0, "resumable", "machine")
     """CPU threads of the learner (they affect a result's last bits); 0: one for a small network, else every core."""
-    device: str = setting("auto", "machine", "own")
+    device: str = setting("auto", "resumable", "machine", "own")
     """Device of the learner: auto (a GPU if there is one), cpu, cuda or cuda:N."""
     eval_every: int = 20_000
     """Environment steps between evaluations. There are more before and after an event, unless another event came less

@@ -6,33 +6,19 @@ import inspect
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import gymnasium as gym
 import msgspec
-from msgspec import Meta
 
 from .config import Config
+from .described import Source, read_described
 from .durable import write_durably
-from .files import read_json
 from .trust import code_named
 
 HERE = Path(__file__).resolve().parents[1]
 OURS = tuple(HERE / room for room in ("agents", "data", "envs", "fire", "replay", "training"))
 LIBRARIES = ("builtins", "torch", "gymnasium", "numpy", "abc", "typing")
-
-
-class Source(msgspec.Struct, frozen=True):
-    """A file of code: its module's name and its checksum."""
-
-    module: Annotated[str, Meta(max_length=1000)]
-    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
-
-
-class Sources(msgspec.Struct, frozen=True):
-    """The sources in `config.json`, by the name of the copy in RUN/source."""
-
-    sources: dict[str, Source] = {}
 
 
 def keep_sources(config: Config, run: Path) -> dict[str, Any]:
@@ -52,7 +38,7 @@ def keep_sources(config: Config, run: Path) -> dict[str, Any]:
 
 def changed_sources(run: Path, modules: Collection[str] | None = None) -> str | None:
     """Describe in one line the first imported source that differs from the run's copy; return None if none differs."""
-    for name, source in read_json(run / "config.json", Sources).sources.items():
+    for name, source in read_described(run).sources.items():
         if modules is not None and source.module not in modules:
             continue
         path = _path_of(source.module)

@@ -8,10 +8,10 @@ from fire_rl.agents.limits import check_limits
 from fire_rl.data import IMAGE_SETS, ImageSet
 from fire_rl.fire.nearest import did_you_mean
 
+from .lines import MOST_PHASES
 from .phased_settings import PhasedSettings
 from .settings import flag, setting
 
-MOST_PHASES = 1_000
 PHASES = {"warm-start": 2, "continual": 10, "class-incremental": 20}  # as published
 OF_WARM_STARTS = ("first_share", "first_epochs")
 

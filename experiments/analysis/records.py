@@ -4,15 +4,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from msgspec import Meta, Struct
+from msgspec import Struct
 from numpy.typing import NDArray
 
-from fire_rl.agents.limits import check_limits
 from fire_rl.fire.methods import METHODS
 from fire_rl.training.config import Settings
+from fire_rl.training.described import Described, read_described
 from fire_rl.training.durable import Damaged
 from fire_rl.training.files import read_json
 from fire_rl.training.learners import name_of, read_config
@@ -28,9 +28,9 @@ from fire_rl.training.lines import (
     TrainLine,
     read_metrics,
 )
-from fire_rl.training.metric import RETURN, Metric, Name
+from fire_rl.training.metric import RETURN, Metric
 from fire_rl.training.policy import split_run
-from fire_rl.training.settings import DriverSettings, flag, names_with
+from fire_rl.training.settings import DriverSettings, names_with
 
 from ..failure import read_failure
 from .own_time import NOTHING, own_part
@@ -138,18 +138,6 @@ class Run:
         return self.finished or self.diverged is not None
 
 
-class _Described(Struct, frozen=True):
-    """The parts of a config.json besides the settings."""
-
-    branch_from: Annotated[str, Meta(max_length=4_000)] | None = None
-    versions: dict[str, str] = {}
-    commit: str | None = None
-    processor: str | None = None
-    gpu: str | None = None
-    metric: Metric = RETURN
-    progress: Name = "environment_steps"
-
-
 class _Named(Struct, frozen=True):
     """The settings that a trunk and its branches share."""
 
@@ -166,7 +154,7 @@ def read_run(folder: Path, branch: Branch | None = None) -> Run:
     """Read a run folder. With `branch`, the run is read as a branch that begins there; this is used for trunks."""
     folder = folder.resolve()
     config = read_config(folder)
-    described = read_json(folder / "config.json", _Described)
+    described = read_described(folder)
     settings = config.run
     _check(folder, settings)
     reader = Reader(described.progress, described.metric)
@@ -222,13 +210,9 @@ def read_run(folder: Path, branch: Branch | None = None) -> Run:
 
 
 def _check(folder: Path, settings: DriverSettings) -> None:
-    """Raise ValueError if a setting that is used in computations is out of range; the others are only shown."""
-    for name in ("steps", "num_envs", "action_repeat"):
-        if not 1 <= getattr(settings, name, 1) <= MOST:
-            raise ValueError(f"{folder / 'config.json'} has {flag(name)} {getattr(settings, name)!s:.40}")
+    """Raise ValueError if the settings allow no phases, which are computed from them; the others are only shown."""
     try:
-        check_limits(settings)
-        _ = settings.phase_starts  # not possible for every value of the settings
+        _ = settings.phase_starts
     except ValueError as error:
         raise ValueError(f"{folder / 'config.json'}: {error}") from error
 
@@ -304,7 +288,7 @@ def _flat(groups: Settings, left_out: Sequence[str]) -> dict[str, Any]:
     return {name: value for name, value in flat.items() if name not in {f"run.{each}" for each in left_out}}
 
 
-def _made_with(described: _Described, settings: DriverSettings) -> dict[str, str]:
+def _made_with(described: Described, settings: DriverSettings) -> dict[str, str]:
     machine = {"commit": described.commit, "processor": described.processor, "gpu": described.gpu}
     values = described.versions | {name: value for name, value in machine.items() if value}
     return values | {"threads": str(settings.threads)}

@@ -18,11 +18,12 @@ from fire_rl.training.card import is_card
 from fire_rl.training.checkpoint import read_checkpoint, steps_of
 from fire_rl.training.config import Config
 from fire_rl.training.durable import Damaged
+from fire_rl.training.error_words import in_a_line
 from fire_rl.training.folder import refuse_links
 from fire_rl.training.learners import LEARNERS, build, name_of, read_config
 from fire_rl.training.lines import Divergence
 from fire_rl.training.memory import require_memory
-from fire_rl.training.policy import from_checkpoint, in_a_line
+from fire_rl.training.policy import from_checkpoint
 from fire_rl.training.pretrained import located
 from fire_rl.training.reinforcement import EXAMPLES, Reinforcement
 from fire_rl.training.slim import is_slimmed

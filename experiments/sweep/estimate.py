@@ -21,6 +21,7 @@ from ..kept import TRUNK
 from .grid import Grid, Job, asked_for, kind_of
 
 PROCESS = 1e9  # bytes of memory that a run's process needs besides its replay and data
+ON_GPU = 1.5e9  # bytes of a GPU that a run's process needs besides its networks, replay and data
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,11 @@ def _rest(job: Job) -> Job:
 def memory_of_a_run(weights: Mapping[str, Weight]) -> float:
     """Return the bytes of memory that the largest run needs if its replay and its data are on the CPU."""
     return max(weight.replay + weight.memory for weight in weights.values()) + PROCESS
+
+
+def gpu_memory_of_a_run(weights: Mapping[str, Weight]) -> float:
+    """Return the bytes of a GPU that the largest run needs with its replay and its data there."""
+    return max(weight.checkpoint + weight.replay + weight.memory for weight in weights.values()) + ON_GPU
 
 
 def disk_of(jobs: Sequence[Job], weights: Mapping[str, Weight]) -> Disk:

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from fire_rl.cores import usable_cores
-from fire_rl.replay.transitions import SHARE_OF_FREE_MEMORY, available_memory
+from fire_rl.memory import SHARE_OF_FREE_MEMORY, available_memory
 
 from . import child
 from .axes import Flags
@@ -80,10 +81,45 @@ def usable_gpus(flags: Flags) -> tuple[str | None, ...]:
 
     With --device cuda:N, the only value is None: a run finds that GPU by itself.
     """
-    wants = ("auto", *(values[0] for name, values in flags if name == "--device" and values))[-1]
+    wants = _device(flags)
     if wants.startswith("cuda:"):
         return (None,)
     return tuple(map(_visible, range(torch.cuda.device_count()))) if wants in ("auto", "cuda") else ()
+
+
+def warning_of_shared_gpus(flags: Flags, slots: int, memory: float) -> str | None:
+    """Return a warning if the runs that share a GPU do not fit on it, at `memory` bytes each.
+
+    They begin together, so that each run finds the GPU empty when it decides whether its replay fits there.
+    """
+    gpus = usable_gpus(flags)
+    together = -(-slots // len(gpus)) if gpus else 0
+    if together < 2 or not (free := free_on_gpus(flags)):
+        return None
+    fitting = int(SHARE_OF_FREE_MEMORY * min(free) / memory)
+    if together <= fitting:
+        return None
+    return (
+        f"warning: {together} runs at once on a GPU take about {together * memory / 1e9:.1f} GB of its memory, and "
+        f"{min(free) / 1e9:.1f} GB are free, of which {1 - SHARE_OF_FREE_MEMORY:.0%} is kept for the rest: they may "
+        f"run out of memory; --runs-per-gpu {max(1, fitting)} takes less"
+    )
+
+
+def free_on_gpus(flags: Flags) -> list[int]:
+    """Return the free bytes of each GPU that runs will use; nothing if they are not known.
+
+    Another process asks, because one that has asked keeps a part of the GPU's memory until it ends.
+    """
+    index = next((value for value in map(str, _device(flags).split(":")[1:]) if value.isdecimal()), "")
+    which = f"[{index}]" if index else "range(torch.cuda.device_count())"
+    code = f"import torch; print(*(torch.cuda.mem_get_info(index)[0] for index in {which}))"
+    asked = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
+    return [int(word) for word in asked.stdout.split()] if asked.returncode == 0 else []
+
+
+def _device(flags: Flags) -> str:
+    return ("auto", *(values[0] for name, values in flags if name == "--device" and values))[-1]
 
 
 def _visible(index: int) -> str:

@@ -65,10 +65,14 @@ class LiveTable:
         return "queued" if state == "running" and self.where(job) is None else state
 
     def _summary(self, sweep: Sweep, states: Mapping[str, str]) -> str:
-        """Return how many runs have each state, and how long the rest will take at the speed so far."""
+        """Return how many runs have each state, the updates per second of all of them together, and how long the rest
+        will take at the speed so far."""
         counts = Counter(states.values())
         text = f"{counts['finished']} of {len(sweep.jobs)} runs finished"
         text += "".join(f", {counts[state]} {state}" for state in STATES if counts[state] and state != "finished")
+        rates = [self._progress[job.name].updates_per_second for job in sweep.jobs if states[job.name] == "running"]
+        if len(known := [rate for rate in rates if rate is not None]) > 1:
+            text += f"; {sum(known):,.0f} updates/s in all"
         live = [job for job in sweep.jobs if states[job.name] not in ("failed", "no trunk", "diverged")]
         left = sum(job.stop - min(self._progress[job.name].step, job.stop) for job in live)
         done = sum(job.stop - job.start for job in live) - left

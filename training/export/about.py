@@ -12,22 +12,15 @@ from fire_rl.place import called
 
 from ..card import Score, is_card, read_record
 from ..checkpoint import read_manifest
+from ..described import read_described
 from ..durable import Damaged
 from ..evaluate import Evaluation
-from ..files import read_json
-from ..learners import CONFIG_BYTES, name_of
+from ..learners import name_of
 from ..lines import Divergence, EvaluationLine, Line
 from ..policy import Policy
 
 RESAMPLES = 10_000
 TOGETHER = 16  # environments that are stepped together, at most
-
-
-class _Kept(msgspec.Struct, frozen=True):
-    """What a config.json holds besides the settings. The file is not trusted: it may come from somebody else."""
-
-    commit: str | None = None
-    version: str | None = None
 
 
 def about(policy: Policy, score: Score | None = None) -> dict[str, str]:
@@ -62,13 +55,13 @@ def about(policy: Policy, score: Score | None = None) -> dict[str, str]:
 
 def version(policy: Policy) -> str:
     """Return the version of fire-rl that made the checkpoint, or that the config of a card or an older run names."""
-    return (_machine(policy).get("fire-rl") or _kept(policy).version or "unknown")[:200]
+    return (_machine(policy).get("fire-rl") or read_described(policy.run).version or "unknown")[:200]
 
 
 def commit(policy: Policy) -> str:
     """Return the commit of fire-rl that made the checkpoint, or that the config of a card or an older run names."""
     made = _machine(policy)
-    return ((made.get("commit") if made else _kept(policy).commit) or "unknown")[:200]
+    return ((made.get("commit") if made else read_described(policy.run).commit) or "unknown")[:200]
 
 
 def _machine(policy: Policy) -> dict[str, str]:
@@ -134,7 +127,3 @@ def _lines(policy: Policy) -> list[Line]:
         return [line for _, line in policy.config.reader.of(policy.run) if line]
     except (ValueError, OSError):
         return []
-
-
-def _kept(policy: Policy) -> _Kept:
-    return read_json(policy.run / "config.json", _Kept, CONFIG_BYTES)

@@ -53,7 +53,7 @@ def agreement(policy: Policy, run: Run, observations: NDArray[Any], source: str)
     actions, results = outputs[0], dict(zip(names, outputs, strict=True))  # the actions come first, whatever their name
     if not isinstance(policy.spaces.action, KeptDiscrete):
         found = _of_actions(policy, actions, observations, source)
-    elif isinstance(policy._agent, ValuingAgent) and VALUES in results:
+    elif isinstance(policy.agent, ValuingAgent) and VALUES in results:
         found = _of_values(policy, actions, results[VALUES], observations, source)
     else:
         found = _of_choices(policy, actions, observations, source)

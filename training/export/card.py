@@ -13,31 +13,22 @@ from fire_rl.fire.record import Record, built_in_restructures
 
 from ..card import CONFIG, PolicyRecord, Score, is_card, read_record
 from ..checkpoint import read_checkpoint
+from ..described import read_described
 from ..durable import Damaged, read_regular
-from ..files import read_json
 from ..folder import WEIGHTS
-from ..learners import CONFIG_BYTES, config_to_json
+from ..learners import config_to_json
 from ..policy import Policy
 from .about import about, commit, evaluations, version
 from .readme import readme
 
 CURVE, PICTURE, README = "curve.csv", "curve.png", "README.md"
+ORIGIN = ("command", "branch_from", "versions", "processor", "gpu")  # of a run's config.json, which a card keeps
 PICTURE_BYTES, CURVE_BYTES = 4_000_000, 16_000_000  # at most
-
-
-class _Origin(msgspec.Struct, frozen=True):
-    """How the run was started, from its config.json. The file is not trusted: it may come from somebody else."""
-
-    command: tuple[str, ...] = ()
-    branch_from: str | None = None
-    versions: dict[str, str] = {}
-    processor: str | None = None
-    gpu: str | None = None
 
 
 def card_files(policy: Policy, weights: bytes, score: Score | None, name: str) -> dict[str, bytes]:
     """Return the contents of a card's files by name; `weights` is the content of a safetensors export."""
-    origin: _Origin = read_json(policy.run / CONFIG, _Origin, CONFIG_BYTES)
+    origin = read_described(policy.run)
     record = PolicyRecord(policy.step, policy.spaces, _structure(policy), score)
     config = config_to_json(policy.config) | {
         "progress": policy.config.run.progress,
@@ -45,7 +36,7 @@ def card_files(policy: Policy, weights: bytes, score: Score | None, name: str) -
         "library": "fire-rl",
         "version": version(policy),
         "commit": commit(policy),
-        **msgspec.to_builtins(origin),
+        **{name: getattr(origin, name) for name in ORIGIN},
         "policy": msgspec.to_builtins(record),
     }
     files = {

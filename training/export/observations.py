@@ -78,7 +78,7 @@ def drawn(policy: Policy, count: int) -> Observations:
     """Return random observations: by the agent's statistics of observations if it has them, else from the space."""
     random, space = np.random.default_rng(SEED), policy.spaces.observation.space()
     size = (count, *space.shape)
-    if (statistics := getattr(policy._agent, "statistics", None)) is not None:
+    if (statistics := getattr(policy.agent, "statistics", None)) is not None:
         mean, variance = (getattr(statistics, name).cpu().numpy() for name in ("mean", "variance"))
         return np.asarray(mean + np.sqrt(variance) * random.standard_normal(size)).astype(space.dtype)
     if np.isfinite(space.low).all() and np.isfinite(space.high).all():

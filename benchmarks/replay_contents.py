@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .frame_segments import CUT, TERMINATED, TRUNCATED, FrameSegment, frame_segment
-from .segments import Segment, read_segment
-from .store import Store
+from fire_rl.replay import Segment, Store
+from fire_rl.replay.frame_segments import CUT, TERMINATED, TRUNCATED, FrameSegment, frame_segment
+from fire_rl.replay.segments import read_segment
 
 
 def read_contents(store: Store, segments: Sequence[Segment], first: int) -> dict[str, Tensor]:
