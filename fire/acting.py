@@ -10,7 +10,7 @@ from .event import NetworkReport
 from .matrices import refuse_not_real
 from .methods import Method
 from .network import DrawInputs, Loss, MethodNetwork, Network, tensors_in
-from .report import Snapshot, clock
+from .report import Snapshots, clock
 from .spelling import spell
 
 
@@ -52,7 +52,7 @@ def ready_networks(
 @torch.no_grad()
 def act_on(method: Method, network: MethodNetwork, seconds: float) -> NetworkReport:
     """Apply the method, which took `seconds` to get ready, to one network and compare its matrices with before."""
-    before = {matrix.name: Snapshot.of(matrix) for matrix in method.inventory(network.module).matrices}
+    before = Snapshots.of(method.inventory(network.module).matrices)
     weights = {name: weight.clone() for name, weight in network.module.named_parameters()}
     probe = next(network.module.parameters())
     started = clock(probe)
@@ -61,9 +61,8 @@ def act_on(method: Method, network: MethodNetwork, seconds: float) -> NetworkRep
     seconds += clock(probe) - started
     # JSON takes Python's numbers, but not numpy's, and records have no truth values.
     outcome = {key: value if type(value) is int else float(value) for key, value in given.items()}
-    kept = [matrix for matrix in method.inventory(network.module).matrices if matrix.name in before]
-    values = {matrix.name: before[matrix.name].singular_values_now(matrix) for matrix in kept}
-    rows = tuple(before[matrix.name].compare(matrix, values[matrix.name][1]) for matrix in kept)
+    compared = before.compare(method.inventory(network.module).matrices)
+    rows, values = tuple(row for row, _ in compared.values()), {name: both for name, (_, both) in compared.items()}
     notes, reset = tuple(method.notes(network)), tuple(filter(method.resets(network), values))
     now = dict(network.module.named_parameters())
     changed = weights.keys() != now.keys() or any(not torch.equal(now[name], weights[name]) for name in now)

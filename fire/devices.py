@@ -16,6 +16,14 @@ def double(tensor: Tensor) -> Tensor:
     return tensor.to(device_with_float64(tensor)).double()
 
 
+def joins(tensor: Tensor) -> bool:
+    """Whether several such tensors are better treated as one: on a GPU, where every operation takes time to begin.
+
+    On a CPU nothing is gained, and each result depends on its own tensor only, bit by bit.
+    """
+    return tensor.device.type != "cpu"
+
+
 def stacked(values: Iterable[Tensor]) -> Tensor:
     """Return the values, such as the norms of layers, as one tensor on the device of the first one."""
     first, *others = values

@@ -6,7 +6,7 @@ units and features (activity.py), singular values (spectra.py), norms (weights.p
 """
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TypeAlias, overload
 
@@ -16,7 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .activity import HeadInput, Watch, feature_measures, missing_measures, silent_layers, unit_measures
 from .curvature import top_eigenvalue
-from .devices import double, stacked
+from .devices import double, joins, stacked
 from .layers import Matrix
 from .matrices import last_layers, take_inventory
 from .network import Loss, Network
@@ -131,18 +131,41 @@ def deviation_from_isometry(
 
 def squared_frobenius_error(before: Tensor, after: Tensor) -> float:
     """Return ||before - after||_F^2, summed over all matrices of a stack."""
-    if before.shape != after.shape:
-        raise ValueError(f"shapes {tuple(before.shape)} and {tuple(after.shape)} differ")
-    return float((double(before.detach()) - double(after.detach())).square().sum())
+    return squared_frobenius_errors([(before.detach(), after.detach())])[0]
 
 
-@torch.no_grad()
+def squared_frobenius_errors(pairs: Iterable[tuple[Tensor, Tensor]]) -> list[float]:
+    """Return ||before - after||_F^2 of each pair; all are fetched from the device at once."""
+    errors = []
+    for before, after in pairs:
+        if before.shape != after.shape:
+            raise ValueError(f"shapes {tuple(before.shape)} and {tuple(after.shape)} differ")
+        errors.append((double(before) - double(after)).square().sum())
+    return stacked(errors).tolist() if errors else []
+
+
 def singular_values(matrix: Matrix) -> Tensor:
     """Return each matrix's singular values over the published scale, ascending, on the CPU; NaN if not finite.
 
     They are square roots of the Gram matrix's eigenvalues, so they are exact to 1e-8 of the largest only: enough for a
     measure or a histogram.
     """
-    stack = double(matrix.view).reshape(-1, matrix.d_out, matrix.d_in) / matrix.scale
-    largest = stack.abs().amax((-2, -1), keepdim=True).clamp_min(torch.finfo(stack.dtype).tiny)
-    return (eigenvalues(gram(stack / largest)).sqrt() * largest[..., 0]).cpu()
+    return singular_values_of([matrix])[0]
+
+
+@torch.no_grad()
+def singular_values_of(matrices: Sequence[Matrix]) -> list[Tensor]:
+    """Return the singular values of several matrices, on a GPU with one call for all Gram matrices of a size."""
+    alike: dict[Hashable, list[tuple[int, Tensor, Tensor]]] = {}
+    for number, matrix in enumerate(matrices):
+        stack = double(matrix.view).reshape(-1, matrix.d_out, matrix.d_in) / matrix.scale
+        largest = stack.abs().amax((-2, -1), keepdim=True).clamp_min(torch.finfo(stack.dtype).tiny)
+        product = gram(stack / largest)
+        key = (product.device, product.shape[-1]) if joins(product) else number
+        alike.setdefault(key, []).append((number, product, largest[..., 0]))
+    found: dict[int, Tensor] = {}
+    for group in alike.values():
+        numbers, products, largest_entries = zip(*group, strict=True)
+        values = (eigenvalues(torch.cat(products)).sqrt() * torch.cat(largest_entries)).cpu()
+        found |= zip(numbers, values.split([len(product) for product in products]), strict=True)
+    return [found[number] for number in range(len(matrices))]

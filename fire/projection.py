@@ -4,19 +4,19 @@ W <- scale W (W'W)^(-1/2) has, among all weights with zero deviation from isomet
 Source: "FIRE: Frobenius-Isometry Reinitialization", ICLR 2026, arXiv 2602.08040.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import torch
 from torch import nn
 
+from .devices import joins
 from .layers import Matrix
 from .matrices import Inventory, refuse_not_real, take_inventory
-from .measures import singular_values
 from .patterns import Patterns, Split
 from .polar import Solver, polar_factor
-from .report import MatrixReport, Snapshot, clock, left_rows, table
+from .report import MatrixReport, Snapshots, clock, left_rows, table
 from .statistics import modules_with_statistics, stale_rows
 
 Choice: TypeAlias = Literal["skip", "project"]
@@ -110,11 +110,11 @@ def fire_(
     refuse_nonfinite(selection.matrices)
     reports = []
     for matrix in selection.matrices:
-        before = Snapshot.of(matrix)
+        before = Snapshots.of([matrix])
         started = clock(matrix.view)
         project_(matrix, solver, steps)
-        seconds = clock(matrix.view) - started
-        reports.append(before.compare(matrix, singular_values(matrix), seconds))
+        report, _ = before.compare([matrix], clock(matrix.view) - started)[matrix.name]
+        reports.append(report)
     projected = {matrix.name for matrix in selection.matrices}
     left = (*(matrix.name for matrix in inventory.matrices if matrix.name not in projected), *inventory.left)
     stale = modules_with_statistics(module) if reports else ()
@@ -124,6 +124,29 @@ def fire_(
 def project_(matrix: Matrix, solver: Solver, steps: int | None = None) -> None:
     """Project one matrix, or each matrix of a stack, in place."""
     matrix.view.copy_(polar_factor(matrix.view, solver, steps) * matrix.scale)
+
+
+def project_all_(matrices: Iterable[Matrix], solver: Solver, steps: int | None = None) -> None:
+    """Project matrices in place. On a GPU those of one shape are projected together, with fewer and larger products."""
+    alike: dict[Hashable, list[Matrix]] = {}
+    for number, matrix in enumerate(matrices):
+        view = matrix.view
+        key = (view.device, view.dtype, *sorted(view.shape[-2:])) if joins(view) else number
+        alike.setdefault(key, []).append(matrix)
+    for group in alike.values():
+        if len(group) == 1:
+            project_(group[0], solver, steps)
+        else:
+            _project_together_(group, solver, steps)
+
+
+def _project_together_(alike: Sequence[Matrix], solver: Solver, steps: int | None) -> None:
+    """Project matrices that have the same shape, apart from transposition, as one stack."""
+    tall = [matrix.view.mT if matrix.d_out < matrix.d_in else matrix.view for matrix in alike]
+    stacks = [view.reshape(-1, *view.shape[-2:]) for view in tall]
+    factors = polar_factor(torch.cat(stacks), solver, steps).split([len(stack) for stack in stacks])
+    for matrix, view, factor in zip(alike, tall, factors, strict=True):
+        view.copy_(factor.view(view.shape) * matrix.scale)
 
 
 def refuse_nonfinite(matrices: Iterable[Matrix]) -> None:

@@ -2,14 +2,14 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from .layers import Matrix
-from .measures import singular_values, squared_frobenius_error
+from .measures import singular_values_of, squared_frobenius_errors
 
 NULL_DIRECTION = 0.01  # an isometry's singular values are 1; below this, the solver did not restore the direction
 
@@ -41,32 +41,47 @@ class MatrixReport:
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """A copy of a matrix before an event, with its singular values."""
+class Snapshots:
+    """Copies of matrices before an event, with their singular values, by name."""
 
-    weight: Tensor
-    singular_values: Tensor
+    weights: Mapping[str, Tensor]
+    singular_values: Mapping[str, Tensor]
 
     @classmethod
-    def of(cls, matrix: Matrix) -> "Snapshot":
-        """Copy a matrix and compute its singular values."""
-        return cls(matrix.view.clone(), singular_values(matrix))
+    def of(cls, matrices: Sequence[Matrix]) -> "Snapshots":
+        """Copy matrices and compute their singular values."""
+        names = [matrix.name for matrix in matrices]
+        weights = {matrix.name: matrix.view.clone() for matrix in matrices}
+        return cls(weights, dict(zip(names, singular_values_of(matrices), strict=True)))
 
-    def singular_values_now(self, matrix: Matrix) -> tuple[Tensor, Tensor]:
-        """Return the singular values before and now; an unchanged matrix is not decomposed again."""
-        same = torch.equal(self.weight, matrix.view)
-        return self.singular_values, self.singular_values if same else singular_values(matrix)
+    def compare(
+        self, matrices: Iterable[Matrix], seconds: float = math.nan
+    ) -> dict[str, tuple[MatrixReport, tuple[Tensor, Tensor]]]:
+        """Return the reports of the matrices as they are now, and their singular values before and now, by name.
 
-    def compare(self, matrix: Matrix, values: Tensor, seconds: float = math.nan) -> MatrixReport:
-        """Compare with the matrix as it is now; `values` are its singular values now."""
+        Matrices without a snapshot are left out, and an unchanged matrix is not decomposed again.
+        """
+        now = {matrix.name: matrix for matrix in matrices if matrix.name in self.weights}
+        errors = squared_frobenius_errors([(self.weights[name], matrix.view) for name, matrix in now.items()])
+        moved = [name for name, error in zip(now, errors, strict=True) if error]  # also if it is NaN
+        values = {
+            **self.singular_values,
+            **dict(zip(moved, singular_values_of([now[name] for name in moved]), strict=True)),
+        }
+        return {
+            name: (self._report(matrix, values[name], error, seconds), (self.singular_values[name], values[name]))
+            for (name, matrix), error in zip(now.items(), errors, strict=True)
+        }
+
+    def _report(self, matrix: Matrix, values: Tensor, error: float, seconds: float) -> MatrixReport:
         return MatrixReport(
             name=matrix.name,
             d_out=matrix.d_out,
             d_in=matrix.d_in,
             stack=values.shape[0],
             scale=matrix.scale,
-            squared_frobenius_error=squared_frobenius_error(self.weight, matrix.view),
-            deviation_before=_worst_deviation(self.singular_values),
+            squared_frobenius_error=error,
+            deviation_before=_worst_deviation(self.singular_values[matrix.name]),
             deviation_after=_worst_deviation(values),
             smallest_singular_value=float(values.amin()),
             null_directions=int((values < NULL_DIRECTION).sum()),

@@ -1,5 +1,6 @@
 """`fire_` on whole modules: the published result, in place, with a report; and the measures of the report."""
 
+import copy
 import json
 import math
 from pathlib import Path
@@ -183,6 +184,37 @@ def test_singular_values_are_those_of_the_scaled_matrix():
     with torch.no_grad():
         module.weight.fill_(math.nan)
     assert fire.singular_values(matrix).isnan().all()
+
+
+@pytest.mark.parametrize("solver", fire.SOLVERS)
+def test_matrices_that_are_joined_on_a_gpu_are_projected_and_measured_as_one_by_one(monkeypatch, solver):
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Linear(6, 9), nn.Linear(9, 6), nn.Linear(6, 9), nn.Conv2d(6, 9, 3), nn.Linear(9, 9)
+    ).double()
+    network = fire.Network("net", module, {key: value.clone() for key, value in module.state_dict().items()})
+    twin = fire.Network("net", copy.deepcopy(module), network.initial)
+    calls: list[int] = []
+    decompose = torch.linalg.eigvalsh
+
+    def counted(grams: torch.Tensor) -> torch.Tensor:
+        calls.append(len(grams))
+        return decompose(grams)
+
+    monkeypatch.setattr(torch.linalg, "eigvalsh", counted)
+    wanted = fire.PlasticityManager([twin], fire.Fire(solver=solver), fire.At((1,))).act(fire.Position(1, 1))
+    assert calls == [1, 1, 1, 9, 1] * 2
+    calls.clear()
+    for place in ("measures", "projection"):
+        monkeypatch.setattr(f"fire_rl.fire.{place}.joins", lambda tensor: True)
+    found = fire.PlasticityManager([network], fire.Fire(solver=solver), fire.At((1,))).act(fire.Position(1, 1))
+    assert calls == [12, 1] * 2  # before and after
+    for parameter, other in zip(module.parameters(), twin.module.parameters(), strict=True):
+        torch.testing.assert_close(parameter, other, rtol=1e-12, atol=1e-12)
+    for row, wanted_row in zip(found.networks[0].matrices, wanted.networks[0].matrices, strict=True):
+        assert row.name == wanted_row.name
+        for name in ("squared_frobenius_error", "deviation_before", "deviation_after", "smallest_singular_value"):
+            assert getattr(row, name) == pytest.approx(getattr(wanted_row, name), rel=1e-9, abs=1e-9)
 
 
 def test_deviation_accepts_what_fire_accepts():

@@ -16,7 +16,7 @@ from ..matrices import EMBEDDING, NOT_CHOSEN, PACKED, Inventory, last_layers, ta
 from ..network import MethodNetwork, Network, lies_in
 from ..patterns import Patterns, Split, as_patterns, as_split, read_patterns, read_split, write_patterns, write_split
 from ..polar import Solver
-from ..projection import CAVEATS, Choice, Selection, fused_rows, project_, refuse_nonfinite
+from ..projection import CAVEATS, Choice, Selection, fused_rows, project_all_, refuse_nonfinite
 from ..repair import Kind, Repair
 from ..report import left_rows
 from ..statistics import stale_rows
@@ -124,8 +124,7 @@ class Fire(Reinitialization):
     def rewrite(self, module: nn.Module, network: Network, touches: Touches) -> None:
         """Replace each chosen matrix by its scaled nearest isometry."""
         chosen = self.selection(network).matrices
-        for matrix in chosen if module is network.module else self._like(module, chosen):
-            project_(matrix, self.solver, self.steps)
+        project_all_(chosen if module is network.module else self._like(module, chosen), self.solver, self.steps)
 
     def selection(self, network: Network) -> Selection:
         """Return the matrices to project within the method's scope, and the reasons why its others are not."""
