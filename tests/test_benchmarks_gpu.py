@@ -1,5 +1,6 @@
 """The benchmarks that run on a GPU: each part, as far as a CPU can try it."""
 
+import gc
 import importlib
 import sys
 import time
@@ -14,7 +15,7 @@ import torch
 
 from benchmarks import timing
 from benchmarks.floors import RecordProducts, sac_floor
-from benchmarks.gpu import card, equality, loops, peer, plasticity, processes, resume, subjects, updates
+from benchmarks.gpu import card, equality, loops, peer, plasticity, processes, resume, subjects, updates  # fmt: skip
 from benchmarks.gpu.conduct import read_rows
 from benchmarks.gpu.part import NOT_A_CARD, Rows, Setting
 from benchmarks.gpu.parts import PARTS
@@ -41,7 +42,7 @@ def test_every_part_of_the_table_is_there():
     assert len(PARTS) > 10
     for name, part in PARTS.items():
         module, _, function = part.entry.partition(":")
-        assert callable(getattr(importlib.import_module(module), function)), name
+        assert callable(getattr(importlib.import_module(module, "benchmarks.gpu"), function)), name
 
 
 def test_part_versions_copies_and_products(tmp_path: Path):
@@ -59,14 +60,30 @@ def test_part_versions_copies_and_products(tmp_path: Path):
 
 
 @pytest.mark.parametrize("find", [updates.sac_rates, updates.dqn_rates])
-def test_rates_of_updates_name_their_share_of_the_floor(find: Any, tmp_path: Path):
+def test_rates_of_updates_come_before_their_floor_and_are_compared_with_it(find: Any, tmp_path: Path):
     found = rows_of(find, QUICK, tmp_path)
-    floor, eager = found["floor, float32"], found["eager, float32"]
-    assert eager["of the floor"] == pytest.approx(eager["updates/s"] / floor["updates/s"])
-    assert 0 < eager["of the floor"] < 1
+    ways = [name.removesuffix(", float32") for name in found if name.endswith(", float32")]
+    assert ways == ["captured", "eager", "floor", "each product in each way", "compiled"]
+    floor, eager, compiled = found["floor, float32"], found["eager, float32"], found["compiled, float32"]
+    assert floor["eager's share"] == pytest.approx(eager["updates/s"] / floor["updates/s"])
+    assert compiled["of the floor"] == pytest.approx(compiled["updates/s"] / floor["updates/s"])
+    assert 0 < floor["eager's share"] < 1
+    assert floor["us of products"] <= floor["us as laid out"]
     assert eager["us until queued"] <= eager["us until done"]
-    assert found["compiled, float32"]["updates/s"] > 0
     assert {found[f"captured, {precision}"] for precision in ("float32", "tf32")} == {NOT_A_CARD}
+
+
+@pytest.mark.parametrize(
+    ("find", "kinds"), [(updates.sac_rates, {"product"}), (updates.dqn_rates, {"product", "convolution"})]
+)
+def test_the_way_in_which_an_update_computes_a_product_is_one_of_those_timed(find: Any, kinds: set[str]):
+    subject = (subjects.sac if find is updates.sac_rates else subjects.dqn)(CPU, True)
+    work = updates.floor_of(subject.make(CPU), subject, "float32").work
+    for each in work:
+        each.seconds = dict.fromkeys(each.ways, 2.0) | {min(each.ways): 1.0}
+    found = [updates.ways_of(each) for each in work]
+    assert {one["used"].partition(" ")[0] for one in found} == kinds
+    assert all(one["used"] in one["us"] and one["us"][one["best"]] == 1e6 for one in found)
 
 
 def test_part_costs_of_projections_and_checkpoints(tmp_path: Path):
@@ -163,7 +180,25 @@ def test_the_floor_counts_the_products_that_arithmetic_says():
     batch = subjects.transitions(100, CPU).sample(1, 32, torch.Generator().manual_seed(0))
     with RecordProducts() as record:
         agent.update(Batch(*batch))
-    assert sac_floor(agent, record.shapes).flops == settings.size((51,), 19).operations
+    assert sac_floor(agent, record).flops == settings.size((51,), 19).operations
+
+
+def test_products_are_recorded_without_garbage_collection():
+    collections: list[str] = []
+
+    def note(phase: str, about: Any) -> None:
+        collections.append(phase)
+
+    gc.callbacks.append(note)
+    try:
+        with timing.uncollected():
+            cycles: list[Any] = [[] for _ in range(5_000)]  # more objects than a collection waits for
+            assert not gc.isenabled()
+            assert not collections
+        assert gc.isenabled()
+    finally:
+        gc.callbacks.remove(note)
+    assert len(cycles) == 5_000
 
 
 def test_pace_counts_every_call(monkeypatch: pytest.MonkeyPatch):

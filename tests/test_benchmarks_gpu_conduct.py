@@ -1,5 +1,6 @@
 """The benchmarks that run on a GPU: how parts are isolated from each other, the table, and the command."""
 
+import gc
 import json
 import os
 import signal
@@ -26,6 +27,7 @@ def works(setting: Setting, rows: Rows) -> None:
     rows.add("one", lambda: {"figure": 1.5})
     rows.add("two", lambda: {"figure": 1 / 0})
     rows.add("three", lambda: {"figure": 2.5})
+    rows.add("objects", lambda: {"frozen": gc.get_freeze_count(), "others": len(gc.get_objects())})
 
 
 def raises(setting: Setting, rows: Rows) -> None:
@@ -81,10 +83,11 @@ def test_a_part_that_raises_hangs_or_is_killed_stops_no_other(tmp_path: Path, mo
     assert kept["hangs"]["error"].startswith("stopped after 200 s, in test_benchmarks_gpu_conduct.py:")
     assert kept["is_killed"]["error"] == "killed by SIGKILL"
     assert all(kept[kind.__name__]["rows"] == [{"name": "before", "says": "kept"}] for kind in kinds[:3])
-    one, two, three = kept["works"]["rows"]
+    one, two, three, objects = kept["works"]["rows"]
     assert (one["figures"], three["figures"]) == ({"figure": 1.5}, {"figure": 2.5})
     assert two["error"] == "ZeroDivisionError: division by zero"
     assert "error" not in kept["works"]
+    assert objects["figures"]["frozen"] > 10 * objects["figures"]["others"], "collections skip what was imported"
     wait_for(lambda: not alive(int(child.read_text())))  # processes that a stopped part had started are ended with it
 
 
@@ -122,6 +125,7 @@ RESULTS: dict[str, Any] = {
                 {"name": "captured, float32", "figures": {"updates/s": 12345.6, "of the floor": 0.5}},
                 {"name": "compiled, float32", "error": "RuntimeError: no compiler"},
                 {"name": "card", "figures": {"": "NVIDIA X1", "GiB": 79.6}},
+                {"name": "ways", "says": "in results.json", "details": [{"us": 1.5}]},
             ],
         },
         "dqn": {"meaning": "others", "seconds": 90.0, "rows": [], "error": "stopped after 90 s"},
@@ -141,6 +145,7 @@ def test_the_table_is_made_from_its_results():
         f"{'captured, float32':48s}     12,346           0.5",
         f"{'compiled, float32':48s} ERROR: RuntimeError: no compiler",
         f"{'card':48s} NVIDIA X1, 79.6 GiB",
+        f"{'ways':48s} in results.json",
         "",
         "== dqn: others (90 s)",
         "ERROR: stopped after 90 s",
