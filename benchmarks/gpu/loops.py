@@ -29,7 +29,7 @@ def h1_walk(setting: Setting, rows: Rows) -> None:
     words = ["--env", "h1-walk", "--learning-starts", "1000", "--log-every", "500"]
     if setting.quick:
         words = ["--env", "h1-walk", "--learning-starts", "60", "--log-every", "50", "--steps", "400", *TINY]
-    for precision in ("float32", "tf32"):
+    for precision in ("tf32", "float32"):
         name, more = f"train_sac.py --env h1-walk, {precision}", ["--precision", precision]
         if precision == "float32":
             rows.add(name, partial(loop, setting, "train_sac.py", [*words, *more], 12.0))
@@ -83,10 +83,18 @@ def start(script: str, words: Sequence[str]) -> subprocess.Popen[bytes]:
 def stop(run: subprocess.Popen[bytes], script: str) -> int:
     """Ask a run to stop, wait for it, and return its exit code: 130 if it was stopped, 0 if it had ended before."""
     run.send_signal(signal.SIGTERM)
-    code = run.wait(STOPS)
+    code = ended(run, script, STOPS)
     if code not in (0, 130):
         raise RuntimeError(f"{script} ended with exit code {code}; its output is in log.txt")
     return code
+
+
+def ended(run: subprocess.Popen[bytes], script: str, patience: float) -> int:
+    """Wait for the end of a run, and return its exit code."""
+    try:
+        return run.wait(patience)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"{script} did not end within {patience:.0f} s") from None
 
 
 def end(run: subprocess.Popen[bytes]) -> None:
