@@ -4,6 +4,7 @@ import gc
 import importlib
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,10 @@ from benchmarks.floors import RecordProducts, sac_floor
 from benchmarks.gpu import (
     card,
     costs,
+    decision,
     equality,
     loops,
+    methods,
     peer,
     plasticity,
     processes,
@@ -77,7 +80,7 @@ def test_part_versions_copies_and_products(tmp_path: Path):
 def test_rates_of_updates_come_before_their_floor_and_are_compared_with_it(find: Any, tmp_path: Path):
     found = rows_of(find, QUICK, tmp_path)
     ways = [name.removesuffix(", float32") for name in found if name.endswith(", float32")]
-    assert ways == ["captured", "eager", "floor", "each product in each way", "compiled"]
+    assert ways == ["captured", "eager", "floor", "products", "compiled"]
     floor, eager, compiled = found["floor, float32"], found["eager, float32"], found["compiled, float32"]
     assert floor["eager's share"] == pytest.approx(eager["updates/s"] / floor["updates/s"])
     assert compiled["of the floor"] == pytest.approx(compiled["updates/s"] / floor["updates/s"])
@@ -100,11 +103,56 @@ def test_the_way_in_which_an_update_computes_a_product_is_one_of_those_timed(fin
     assert all(one["used"] in one["us"] and one["us"][one["best"]] == 1e6 for one in found)
 
 
-def test_part_costs_of_projections_and_checkpoints(tmp_path: Path):
+def test_part_methods_compares_each_with_none(tmp_path: Path):
+    found = rows_of(methods.method_rates, QUICK, tmp_path)
+    assert [name.removeprefix("eager, with ") for name in found] == ["none", "cbp", "snr", *equality.REGULARIZERS]
+    none, parseval = found["eager, with none"], found["eager, with parseval"]
+    assert (none["us more"], none["times"]) == (0, 1)
+    assert parseval["times"] == pytest.approx(none["updates/s"] / parseval["updates/s"])
+
+
+def test_part_decision(tmp_path: Path):
+    found = rows_of(decision.decisions, QUICK, tmp_path)
+    sac, dqn = found["SAC, float32"], found["DQN, float32"]
+    assert sac["decisions/s"] == pytest.approx(1e6 / sac["us"])
+    assert dqn["decisions/s"] == pytest.approx(4e6 / dqn["us"])
+    assert found["SAC, what waits in a decision"] == NOT_A_CARD
+
+
+def test_a_decision_does_what_a_run_does():
+    decider = decision.Decider(subjects.sac(CPU, quick=True), "float32")
+    before, added = decider.agent.state_dict()["actor.mean.weight"].clone(), decider.subject.replay.added
+    decider.decide()
+    first = decider.current
+    decider.decide()
+    assert not torch.equal(torch.as_tensor(first), torch.as_tensor(decider.current))
+    assert not torch.equal(before, decider.agent.state_dict()["actor.mean.weight"])
+    assert decider.subject.replay.added == added + 2
+    assert {"actor_loss", "critic_loss"} <= decider.sums.keys()
+
+
+def test_what_waits_is_found_by_its_place(monkeypatch: pytest.MonkeyPatch):
+    modes: list[str] = []
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
+
+    def waits() -> None:
+        warnings.warn("called a synchronizing CUDA operation", stacklevel=1)
+        warnings.warn("another warning", stacklevel=1)
+
+    found = decision.places_of_waits(waits)
+    assert modes == ["warn", "default"]
+    ((place, count),) = found.items()
+    assert place.startswith("tests/test_benchmarks_gpu.py:")
+    assert place.endswith(" waits")
+    assert count == decision.WATCHED
+
+
+def test_part_costs_of_events_projections_and_checkpoints(tmp_path: Path):
     found = rows_of(plasticity.projections, QUICK, tmp_path)
     solvers = "newton-schulz", "polar-express", "exact"
-    assert found.keys() == set(solvers)
-    assert found["exact"]["worst DfI"] < 1e-9
+    assert found.keys() == {f"{what}, {solver}" for what in ("an event of fire", "fire_") for solver in solvers}
+    assert found["fire_, exact"]["worst DfI"] < 1e-9
+    assert found["an event of fire, exact"]["ms"] > 0
     found = rows_of(costs.checkpoints, QUICK, tmp_path)
     agent = subjects.sac(CPU, quick=True).make(CPU)
     assert found["the agent"]["MB"] == pytest.approx(sum(value.nbytes for value in agent.state_dict().values()) / 1e6)
@@ -132,6 +180,7 @@ def test_part_several_processes(tmp_path: Path):
 def test_part_whole_loops(tmp_path: Path):
     for find in (loops.h1_walk, loops.breakout):
         found = rows_of(find, PATIENT, tmp_path)
+        assert found["the environment alone"]["decisions/s"] > 0
         assert next(found[name]["updates/s"] for name in found if name.endswith(", float32")) > 0
 
 

@@ -215,3 +215,13 @@ def test_options_are_those_of_the_command_line():
     assert Options.given([]) == Options()
     given = Options.given(["--parts", "sac", "second", "--minutes", "9", "--out", "folder", "--quick"])
     assert given == Options(parts=("sac", "second"), minutes=9.0, out=Path("folder"), quick=True)
+
+
+def test_the_page_shows_the_times_of_all_parts():
+    lines = (ROOT / "docs" / "gpu.md").read_text().splitlines()
+    for part in PARTS.values():
+        assert any(f"`{part.name}`" in line and f"{part.usual:.0f}, {part.limit:.0f}" in line for line in lines), (
+            part.name
+        )
+    for group, parts in GROUPS.items():
+        assert f"| **{group}** | **{sum(part.usual for part in parts):.0f}** | | |" in lines

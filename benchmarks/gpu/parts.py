@@ -14,7 +14,11 @@ FIRST = (
     Part("products", "products at our shapes, in each precision", 10, 45, ".card:products"),
     Part("sac", "SAC's updates, in blocks of 2", 95, 130, ".updates:sac_rates", GYMNASIUM),
     Part("dqn", "DQN's updates, in blocks of 4", 95, 130, ".updates:dqn_rates", GYMNASIUM),
+    Part("methods", "SAC's updates with methods that act at every step", 30, 60, ".methods:method_rates", GYMNASIUM),
     Part("fire", "FIRE's events on SAC's networks", 15, 40, ".plasticity:projections", GYMNASIUM),
+    Part(
+        "decision", "decisions without environments, and what waits in them", 20, 45, ".decision:decisions", GYMNASIUM
+    ),
     Part("equality", "updates that must be equal", 60, 110, ".equality:equal_updates", GYMNASIUM),
     Part("measures", "the measures of plasticity", 20, 40, ".costs:measurements", TRAIN),
 )

@@ -21,7 +21,7 @@ from .part import NOT_A_CARD, Figures, Rows, Setting
 from .subjects import Subject
 
 # Floors come after the rates, which say more, and compiled losses last, because compiling takes tens of seconds each.
-WAYS = ("captured", "eager", "floor", "compiled")
+ORDER = ("captured", "eager", "floor", "products", "compiled")
 
 
 @dataclass(frozen=True)
@@ -50,15 +50,18 @@ def dqn_rates(setting: Setting, rows: Rows) -> None:
 def rates(subject: Subject, setting: Setting, rows: Rows) -> None:
     """Add rows for all ways and precisions, the most important first."""
     known = Known()
-    for way in WAYS:
+    for what in ORDER:
         for precision in get_args(Precision):
-            name = f"{way}, {precision}"
-            if not setting.card and (precision != "float32" or way == "captured"):
+            name = f"{what}, {precision}"
+            if not setting.card and (precision != "float32" or what == "captured"):
                 rows.say(name, NOT_A_CARD)
-            elif way == "floor":
-                add_floor(subject, setting, precision, known, rows)
+            elif what == "floor":
+                rows.add(name, partial(floor_figures, subject, setting, precision, known))
+            elif what == "products":
+                work = known.floors[precision].work if precision in known.floors else ()
+                rows.say(name, "each in each way: see results.json", [ways_of(one) for one in work])
             else:
-                rows.add(name, partial(rate, subject, setting, way, precision, known))
+                rows.add(name, partial(rate, subject, setting, what, precision, known))
 
 
 def rate(subject: Subject, setting: Setting, way: str, precision: Precision, known: Known) -> Figures:
@@ -74,14 +77,6 @@ def rate(subject: Subject, setting: Setting, way: str, precision: Precision, kno
     known.seconds[way, precision] = done
     found = {"updates/s": 1 / done, "us until queued": 1e6 * queued, "us until done": 1e6 * done}
     return found | ({"of the floor": known.shares(precision)[way]} if precision in known.floors else {})
-
-
-def add_floor(subject: Subject, setting: Setting, precision: Precision, known: Known, rows: Rows) -> None:
-    """Add a row for the floor and one for its products, whose times are only in the file of results."""
-    rows.add(f"floor, {precision}", partial(floor_figures, subject, setting, precision, known))
-    if precision in known.floors:
-        found = [ways_of(work) for work in known.floors[precision].work]
-        rows.say(f"each product in each way, {precision}", "in results.json", found)
 
 
 def floor_figures(subject: Subject, setting: Setting, precision: Precision, known: Known) -> Figures:
