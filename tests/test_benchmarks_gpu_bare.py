@@ -14,16 +14,17 @@ from benchmarks.gpu.conduct import ROOT
 from benchmarks.gpu.parts import PARTS
 
 ALWAYS = "torch", "numpy"
-# Python imports this module at its start, so that the refusal holds in all processes that a command starts.
-REFUSING = """
+# Python imports this module at its start, so that packages are missing in all processes that a command starts.
+MISSING = """
 import sys
+from importlib.machinery import PathFinder
 
-class Refusing:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {refused}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+class Limited(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in {missing} else super().find_spec(name, path, target)
 
-sys.meta_path.insert(0, Refusing())
+sys.meta_path[sys.meta_path.index(PathFinder)] = Limited
 """
 
 
@@ -50,10 +51,10 @@ def bare(folder: Path, *packages: str) -> dict[str, str]:
     """Return the environment of a process that can import only torch, NumPy, these packages, and what they need."""
     allowed = with_requirements((*ALWAYS, *packages))
     installed = metadata.packages_distributions()
-    refused = {name for name, whose in installed.items() if allowed.isdisjoint(map(normal, whose))}
-    assert "mujoco" in refused
-    assert "torch" not in refused
-    (folder / "sitecustomize.py").write_text(REFUSING.format(refused=refused - {"fire_rl", "benchmarks"}))
+    missing = {name for name, whose in installed.items() if allowed.isdisjoint(map(normal, whose))}
+    assert "mujoco" in missing
+    assert "torch" not in missing
+    (folder / "sitecustomize.py").write_text(MISSING.format(missing=missing - {"fire_rl", "benchmarks"}))
     return os.environ | {"PYTHONPATH": str(folder)}
 
 
