@@ -46,7 +46,7 @@ docs: setup-dev links ## build the documentation as a site, site/index.html, whi
 	NO_MKDOCS_2_WARNING=1 $(python) -m mkdocs build --strict
 
 # They train for an hour, test something else than speed, need arguments, or are parts of others.
-not_speed := checkouts coverage diagnosis differences dip dqn_loop dqn_peers floors killed long_runs published_h1 \
+not_speed := checkouts convolutions coverage diagnosis differences dip dqn_loop dqn_peers floors killed long_runs published_h1 \
   quick_preset races soak timing torture
 
 bench: setup ## run all benchmarks of speed, some minutes each

@@ -10,8 +10,8 @@ in this run. Ratio = floor time / update time. On a GPU, our updates are replaye
 neither they nor the floor include the launches of kernels.
 """
 
-from collections import Counter
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -19,20 +19,17 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import tyro
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from fire_rl.agents import DQN, DQNSettings
 from fire_rl.replay import Batch, FrameReplay
 from fire_rl.training.memory import keep_large_blocks
 
+from .convolutions import RecordProducts, dqn_floor
 from .dqn_peers import INSTALL, EagerDQN, StableBaselines
-from .floors import Floor, Work, product_ways
 from .timing import one_of_many
 
 ACTIONS = 4  # Breakout's
 SHAPES = {"nature": (4, 84, 84), "minatar": (4, 10, 10)}
-Ways = list[Callable[[], Any]]
 
 
 @dataclass(frozen=True)
@@ -59,96 +56,6 @@ class Options:
     """Environment steps of each round of a whole loop, after 400 steps without learning."""
     loop_rounds: int = 3
     """Alternating rounds of whole loops; the median is printed."""
-
-
-@dataclass(frozen=True)
-class Product:
-    """A matrix product of one update; for a convolution, also the shapes of its images and weights."""
-
-    name: str
-    rows: int
-    inner: int
-    columns: int
-    images: tuple[int, ...] = ()
-    weights: tuple[int, ...] = ()
-    stride: int = 1
-    padding: int = 0
-
-    @property
-    def flops(self) -> float:
-        """The number of floating-point operations."""
-        return 2.0 * self.rows * self.inner * self.columns
-
-
-class RecordProducts(TorchDispatchMode):
-    """Counts the matrix products that run within this context, including those of convolutions."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.products: Counter[Product] = Counter()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func.overloadpacket.__name__
-        result = func(*args, **(kwargs or {}))
-        if name in ("mm", "addmm"):
-            left, right = [argument for argument in args if isinstance(argument, Tensor)][-2:]
-            self.products[Product("linear", left.shape[0], left.shape[1], right.shape[1])] += 1
-        elif name == "convolution":
-            images, weights, _, stride, padding = args[:5]
-            self._count(("forward",), result.shape, images.shape, weights.shape, stride[0], padding[0])
-        elif name == "convolution_backward":
-            gradient, images, weights, _, stride, padding = args[:6]
-            names = [name for name, wanted in zip(("inputs", "weights"), args[-1], strict=False) if wanted]
-            self._count(names, gradient.shape, images.shape, weights.shape, stride[0], padding[0])
-        return result
-
-    def _count(self, names: Any, outputs: Any, images: Any, weights: Any, stride: int, padding: int) -> None:
-        rows, inner, columns = outputs.numel() // outputs[1], weights[1:].numel(), weights[0]
-        shapes = {
-            "forward": (rows, inner, columns),
-            "inputs": (rows, columns, inner),
-            "weights": (columns, rows, inner),
-        }
-        for name in names:
-            self.products[Product(name, *shapes[name], tuple(images), tuple(weights), stride, padding)] += 1
-
-
-def convolution_ways(product: Product, device: torch.device, dtype: torch.dtype = torch.float32) -> Ways:
-    """Return ways to compute a product as torch's convolution, or a part of its gradient, in both memory formats."""
-    if not product.images:
-        return []
-    ways: Ways = []
-    padding = [product.padding] * 2
-    for order in (torch.contiguous_format, torch.channels_last):
-        images = torch.randn(product.images, device=device).to(dtype).contiguous(memory_format=order)
-        weights = torch.randn(product.weights, device=device).to(dtype).contiguous(memory_format=order)
-        stride = [product.stride] * 2
-        if product.name == "forward":
-            ways.append(partial(torch.conv2d, images, weights, None, stride, padding))
-            continue
-        gradient = torch.randn_like(torch.conv2d(images, weights, None, stride, padding))
-        wanted = [product.name == "inputs", product.name == "weights", False]
-        rest = (None, stride, padding, [1, 1], False, [0, 0], 1, wanted)
-        ways.append(partial(torch.ops.aten.convolution_backward, gradient, images, weights, *rest))
-    return ways
-
-
-def dqn_floor(agent: DQN, products: Mapping[Product, int], read: float, dtype: torch.dtype = torch.float32) -> Floor:
-    """Return the floor of an update of DQN with these products, which reads this many bytes of images."""
-    parameters = sum(parameter.numel() for parameter in agent.network.parameters())
-    work = [
-        Work(
-            f"{product.name:8s} {product.rows} x {product.inner} x {product.columns}",
-            count,
-            product.flops,
-            {
-                "product": product_ways((1, product.rows, product.inner, product.columns), agent.device, dtype),
-                "convolution": convolution_ways(product, agent.device, dtype),
-            },
-        )
-        for product, count in products.items()
-    ]
-    return Floor(work, 4 * 7 * parameters + read, agent.device)  # Adam reads 4 tensors and writes 3
 
 
 def make_batches(options: Options, device: torch.device) -> Batch:
@@ -196,7 +103,7 @@ def main(options: Options) -> None:
     agent.update(batches)
     with RecordProducts() as record:
         agent.update(Batch(*(tensor[:1] for tensor in batches)))
-    floor = dqn_floor(agent, record.products, 2 * batches.observations[0].nbytes)
+    floor = dqn_floor(agent, record, 2 * batches.observations[0].nbytes)
     agent.captured.on = True  # has no effect on a CPU
 
     calls: dict[str, Callable[[], Any]] = {
@@ -221,14 +128,15 @@ def main(options: Options) -> None:
     print(f"DQN update, {options.network}, batch {options.batch_size}, {options.threads} threads, {device}")
     print(f"{'product (rows x inner x columns)':40s} {'times':>5s} {'GFLOP':>6s} {'product ms':>10s} {'conv. ms':>9s}")
     for each in sorted(floor.work, key=lambda work: -work.flops):
-        own = f"{1e3 * each.seconds['convolution']:9.3f}" if "convolution" in each.seconds else ""
+        own = each.best("convolution")
+        shown = f"{1e3 * own:9.3f}" if math.isfinite(own) else ""
         if each.flops > 1e6:
-            product = 1e3 * each.seconds["product"]
-            print(f"{each.name:40s} {each.count:5d} {each.flops / 1e9:6.2f} {product:10.3f} {own:>9s}")
+            product = 1e3 * each.best("product")
+            print(f"{each.name:40s} {each.count:5d} {each.flops / 1e9:6.2f} {product:10.3f} {shown:>9s}")
     moved, bandwidth = floor.moved / 1e6, floor.bandwidth / 1e9
     print(f"bytes moved {1e3 * floor.traffic:6.3f} ms ({moved:.0f} MB at {bandwidth:.1f} GB/s)")
-    for name, kinds in (("floor", ()), ("floor, products alone", ("product",))):
-        arithmetic = floor.arithmetic(*kinds)
+    for name, kind in (("floor", ""), ("floor, products alone", "product")):
+        arithmetic = floor.arithmetic(kind)
         least = arithmetic + floor.traffic
         rate, share = floor.flops / arithmetic / 1e9, least / times["update"]
         print(

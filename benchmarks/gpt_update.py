@@ -96,7 +96,7 @@ class Product:
     @classmethod
     def of(cls, shape: Shape, count: int, device: torch.device) -> "Product":
         """Return `count` products of a shape."""
-        return cls(" x ".join(map(str, shape)), count, 2 * math.prod(shape), product_ways(shape, device))
+        return cls(" x ".join(map(str, shape)), count, 2 * math.prod(shape), list(product_ways(shape, device).values()))
 
 
 def attention_products(sizes: GPTSizes, batch_size: int, device: torch.device) -> list[Product]:
@@ -111,7 +111,7 @@ def attention_products(sizes: GPTSizes, batch_size: int, device: torch.device) -
             (members, row, inner, start + row) if kind == "scores" else (members, row, start + row, inner)
             for start, row in zip(starts, rows, strict=True)
         ]
-        blocks = [product_ways(block, device)[0] for block in shapes]
+        blocks = [product_ways(block, device)["product nn"] for block in shapes]
         whole = Product.of(shape, count * sizes.layers, device)
         operations = 2 * sum(math.prod(block) for block in shapes)
         both: list[Callable[[], Any]] = [*whole.ways, partial(in_turn, blocks)]

@@ -61,7 +61,7 @@ def main(options: Options) -> None:
     agent.update(batches)
     with RecordProducts() as record:
         agent.update(Batch(*(tensor[:1] for tensor in batches)))
-    floor, update = sac_floor(agent, record.shapes), float("inf")
+    floor, update = sac_floor(agent, record), float("inf")
     agent.captured.on = True  # has no effect on a CPU
     for _ in range(options.rounds):
         update = min(update, one_of_many(lambda: agent.update(batches), device) / 2)
@@ -70,8 +70,8 @@ def main(options: Options) -> None:
     print(f"SAC update, critic {options.width}, batch {options.batch_size}, {options.threads} threads, {device}")
     print(f"{'product (members x rows x inner x columns)':44s} {'times':>5s} {'GFLOP':>7s} {'GFLOP/s':>8s} {'ms':>7s}")
     arithmetic, shown = floor.arithmetic(), 0.0
-    for each in sorted(floor.work, key=lambda work: -work.all(work.seconds)):
-        taken = each.all(each.seconds)
+    for each in sorted(floor.work, key=lambda work: -work.count * work.best()):
+        taken = each.count * each.best()
         shown += taken
         if taken > 0.01 * shown:
             size = each.count * each.flops

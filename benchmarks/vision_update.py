@@ -24,8 +24,8 @@ from fire_rl.agents.vision import NETWORKS, ClassifierSettings, channels_innermo
 from fire_rl.data import IMAGE_SETS, Images, ImageSet, PhasedImages, continual
 from fire_rl.training.memory import keep_large_blocks
 
-from .dqn_update import RecordProducts, convolution_ways
-from .floors import Floor, Work, product_ways
+from .convolutions import RecordProducts, works
+from .floors import Floor
 from .timing import CLOCKS, one_of_many
 
 SET = {"resnet18": "cifar10", "vit-tiny": "cifar100", "vgg16": "tinyimagenet", "small": "fashion"}
@@ -121,17 +121,7 @@ def main(options: Options) -> None:
         "update, with its batch": lambda: update(stream.batch(next(numbers))),
         "plain loop, DataLoader": partial(plain_update, module, torch.optim.Adam(module.parameters()), loader, device),
     }
-    works = [
-        Work(
-            each.name, count, each.flops,
-            {
-                "product": product_ways((1, each.rows, each.inner, each.columns), device),
-                "convolution": convolution_ways(each, device),
-            },
-        )
-        for each, count in record.products.items()
-    ]  # fmt: skip
-    least, times = Floor(works, 0.0, device), dict.fromkeys(calls, float("inf"))
+    least, times = Floor(works(record, device), 0.0, device), dict.fromkeys(calls, float("inf"))
     for _ in range(options.rounds):
         for name, call in calls.items():
             times[name] = min(times[name], one_of_many(call, device, clock))

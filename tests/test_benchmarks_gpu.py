@@ -1,8 +1,10 @@
 """The benchmarks that run on a GPU: each part, as far as a CPU can try it."""
 
+import gc
 import importlib
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,20 @@ import torch
 
 from benchmarks import timing
 from benchmarks.floors import RecordProducts, sac_floor
-from benchmarks.gpu import card, equality, loops, peer, plasticity, processes, resume, subjects, updates
+from benchmarks.gpu import (
+    card,
+    costs,
+    decision,
+    equality,
+    loops,
+    methods,
+    peer,
+    plasticity,
+    processes,
+    resume,
+    subjects,
+    updates,
+)  # fmt: skip
 from benchmarks.gpu.conduct import read_rows
 from benchmarks.gpu.part import NOT_A_CARD, Rows, Setting
 from benchmarks.gpu.parts import PARTS
@@ -41,7 +56,7 @@ def test_every_part_of_the_table_is_there():
     assert len(PARTS) > 10
     for name, part in PARTS.items():
         module, _, function = part.entry.partition(":")
-        assert callable(getattr(importlib.import_module(module), function)), name
+        assert callable(getattr(importlib.import_module(module, "benchmarks.gpu"), function)), name
 
 
 def test_part_versions_copies_and_products(tmp_path: Path):
@@ -56,24 +71,89 @@ def test_part_versions_copies_and_products(tmp_path: Path):
     expand = found["critic expand 2 x 32 x 64 x 256"]
     assert expand["tf32"] == NOT_A_CARD
     assert expand["float32"] * expand["us float32"] == pytest.approx(2 * 2 * 32 * 64 * 256 / 1e6)
+    with card.tf32_allowed(True):
+        assert torch.backends.cuda.matmul.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
 
 
 @pytest.mark.parametrize("find", [updates.sac_rates, updates.dqn_rates])
-def test_rates_of_updates_name_their_share_of_the_floor(find: Any, tmp_path: Path):
+def test_rates_of_updates_come_before_their_floor_and_are_compared_with_it(find: Any, tmp_path: Path):
     found = rows_of(find, QUICK, tmp_path)
-    floor, eager = found["floor, float32"], found["eager, float32"]
-    assert eager["of the floor"] == pytest.approx(eager["updates/s"] / floor["updates/s"])
-    assert 0 < eager["of the floor"] < 1
+    ways = [name.removesuffix(", float32") for name in found if name.endswith(", float32")]
+    assert ways == ["captured", "eager", "floor", "products", "compiled"]
+    floor, eager, compiled = found["floor, float32"], found["eager, float32"], found["compiled, float32"]
+    assert floor["eager's share"] == pytest.approx(eager["updates/s"] / floor["updates/s"])
+    assert compiled["of the floor"] == pytest.approx(compiled["updates/s"] / floor["updates/s"])
+    assert 0 < floor["eager's share"] < 1
+    assert floor["us of products"] <= floor["us as laid out"]
     assert eager["us until queued"] <= eager["us until done"]
-    assert found["compiled, float32"]["updates/s"] > 0
     assert {found[f"captured, {precision}"] for precision in ("float32", "tf32")} == {NOT_A_CARD}
 
 
-def test_part_costs_of_projections_and_checkpoints(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("find", "kinds"), [(updates.sac_rates, {"product"}), (updates.dqn_rates, {"product", "convolution"})]
+)
+def test_the_way_in_which_an_update_computes_a_product_is_one_of_those_timed(find: Any, kinds: set[str]):
+    subject = (subjects.sac if find is updates.sac_rates else subjects.dqn)(CPU, True)
+    work = updates.floor_of(subject.make(CPU), subject, "float32").work
+    for each in work:
+        each.seconds = dict.fromkeys(each.ways, 2.0) | {min(each.ways): 1.0}
+    found = [updates.ways_of(each) for each in work]
+    assert {one["used"].partition(" ")[0] for one in found} == kinds
+    assert all(one["used"] in one["us"] and one["us"][one["best"]] == 1e6 for one in found)
+
+
+def test_part_methods_compares_each_with_none(tmp_path: Path):
+    found = rows_of(methods.method_rates, QUICK, tmp_path)
+    assert [name.removeprefix("eager, with ") for name in found] == ["none", "cbp", "snr", *equality.REGULARIZERS]
+    none, parseval = found["eager, with none"], found["eager, with parseval"]
+    assert (none["us more"], none["times"]) == (0, 1)
+    assert parseval["times"] == pytest.approx(none["updates/s"] / parseval["updates/s"])
+
+
+def test_part_decision(tmp_path: Path):
+    found = rows_of(decision.decisions, QUICK, tmp_path)
+    sac, dqn = found["SAC, float32"], found["DQN, float32"]
+    assert sac["decisions/s"] == pytest.approx(1e6 / sac["us"])
+    assert dqn["decisions/s"] == pytest.approx(4e6 / dqn["us"])
+    assert found["SAC, what waits in a decision"] == NOT_A_CARD
+
+
+def test_a_decision_does_what_a_run_does():
+    decider = decision.Decider(subjects.sac(CPU, quick=True), "float32")
+    before, added = decider.agent.state_dict()["actor.mean.weight"].clone(), decider.subject.replay.added
+    decider.decide()
+    first = decider.current
+    decider.decide()
+    assert not torch.equal(torch.as_tensor(first), torch.as_tensor(decider.current))
+    assert not torch.equal(before, decider.agent.state_dict()["actor.mean.weight"])
+    assert decider.subject.replay.added == added + 2
+    assert {"actor_loss", "critic_loss"} <= decider.sums.keys()
+
+
+def test_what_waits_is_found_by_its_place(monkeypatch: pytest.MonkeyPatch):
+    modes: list[str] = []
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
+
+    def waits() -> None:
+        warnings.warn("called a synchronizing CUDA operation", stacklevel=1)
+        warnings.warn("another warning", stacklevel=1)
+
+    found = decision.places_of_waits(waits)
+    assert modes == ["warn", "default"]
+    ((place, count),) = found.items()
+    assert place.startswith("tests/test_benchmarks_gpu.py:")
+    assert place.endswith(" waits")
+    assert count == decision.WATCHED
+
+
+def test_part_costs_of_events_projections_and_checkpoints(tmp_path: Path):
     found = rows_of(plasticity.projections, QUICK, tmp_path)
-    assert found.keys() == {"newton-schulz", "polar-express", "exact"}
-    assert found["exact"]["worst DfI"] < 1e-9
-    found = rows_of(plasticity.checkpoints, QUICK, tmp_path)
+    solvers = "newton-schulz", "polar-express", "exact"
+    assert found.keys() == {f"{what}, {solver}" for what in ("an event of fire", "fire_") for solver in solvers}
+    assert found["fire_, exact"]["worst DfI"] < 1e-9
+    assert found["an event of fire, exact"]["ms"] > 0
+    found = rows_of(costs.checkpoints, QUICK, tmp_path)
     agent = subjects.sac(CPU, quick=True).make(CPU)
     assert found["the agent"]["MB"] == pytest.approx(sum(value.nbytes for value in agent.state_dict().values()) / 1e6)
 
@@ -84,7 +164,7 @@ def test_part_equality_says_that_it_needs_a_gpu(tmp_path: Path):
 
 @pytest.mark.slow
 def test_part_measures(tmp_path: Path):
-    found = rows_of(plasticity.measurements, QUICK, tmp_path)
+    found = rows_of(costs.measurements, QUICK, tmp_path)
     assert all(row["ms"] > 0 for row in found.values())
     assert found["sac-quick, with the Hessian"]["ms"] > found["sac-quick"]["ms"]
 
@@ -100,7 +180,8 @@ def test_part_several_processes(tmp_path: Path):
 def test_part_whole_loops(tmp_path: Path):
     for find in (loops.h1_walk, loops.breakout):
         found = rows_of(find, PATIENT, tmp_path)
-        assert next(iter(found.values()))["updates/s"] > 0
+        assert found["the environment alone"]["decisions/s"] > 0
+        assert next(found[name]["updates/s"] for name in found if name.endswith(", float32")) > 0
 
 
 @pytest.mark.slow
@@ -163,7 +244,25 @@ def test_the_floor_counts_the_products_that_arithmetic_says():
     batch = subjects.transitions(100, CPU).sample(1, 32, torch.Generator().manual_seed(0))
     with RecordProducts() as record:
         agent.update(Batch(*batch))
-    assert sac_floor(agent, record.shapes).flops == settings.size((51,), 19).operations
+    assert sac_floor(agent, record).flops == settings.size((51,), 19).operations
+
+
+def test_products_are_recorded_without_garbage_collection():
+    collections: list[str] = []
+
+    def note(phase: str, about: Any) -> None:
+        collections.append(phase)
+
+    gc.callbacks.append(note)
+    try:
+        with timing.uncollected():
+            cycles: list[Any] = [[] for _ in range(5_000)]  # more objects than a collection waits for
+            assert not gc.isenabled()
+            assert not collections
+        assert gc.isenabled()
+    finally:
+        gc.callbacks.remove(note)
+    assert len(cycles) == 5_000
 
 
 def test_pace_counts_every_call(monkeypatch: pytest.MonkeyPatch):

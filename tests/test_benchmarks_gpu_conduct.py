@@ -1,5 +1,6 @@
 """The benchmarks that run on a GPU: how parts are isolated from each other, the table, and the command."""
 
+import gc
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ import pytest
 from benchmarks.gpu.__main__ import Options, main
 from benchmarks.gpu.conduct import ROOT, run_parts
 from benchmarks.gpu.part import Part, Rows, Setting
-from benchmarks.gpu.parts import PARTS
+from benchmarks.gpu.parts import GROUPS, PARTS, chosen
 from benchmarks.gpu.table import NO_CARD, failures, table
 
 QUICK = Setting(quick=True, seconds=0.1)
@@ -26,6 +27,7 @@ def works(setting: Setting, rows: Rows) -> None:
     rows.add("one", lambda: {"figure": 1.5})
     rows.add("two", lambda: {"figure": 1 / 0})
     rows.add("three", lambda: {"figure": 2.5})
+    rows.add("objects", lambda: {"frozen": gc.get_freeze_count(), "others": len(gc.get_objects())})
 
 
 def raises(setting: Setting, rows: Rows) -> None:
@@ -57,7 +59,9 @@ def results_of(parts: list[Part], setting: Setting, seconds: float, folder: Path
 
 def test_a_part_that_raises_hangs_or_is_killed_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     kinds = [raises, hangs, is_killed, works]
-    parts = [Part(kind.__name__, "tried", 200, f"tests.test_benchmarks_gpu_conduct:{kind.__name__}") for kind in kinds]
+    parts = [
+        Part(kind.__name__, "tried", 9, 200, f"tests.test_benchmarks_gpu_conduct:{kind.__name__}") for kind in kinds
+    ]
     kept: dict[str, Any] = {}
     child, log = tmp_path / "child", tmp_path / "log.txt"
     setting = replace(QUICK, jax_python=str(child))
@@ -81,10 +85,11 @@ def test_a_part_that_raises_hangs_or_is_killed_stops_no_other(tmp_path: Path, mo
     assert kept["hangs"]["error"].startswith("stopped after 200 s, in test_benchmarks_gpu_conduct.py:")
     assert kept["is_killed"]["error"] == "killed by SIGKILL"
     assert all(kept[kind.__name__]["rows"] == [{"name": "before", "says": "kept"}] for kind in kinds[:3])
-    one, two, three = kept["works"]["rows"]
+    one, two, three, objects = kept["works"]["rows"]
     assert (one["figures"], three["figures"]) == ({"figure": 1.5}, {"figure": 2.5})
     assert two["error"] == "ZeroDivisionError: division by zero"
     assert "error" not in kept["works"]
+    assert objects["figures"]["frozen"] > 10 * objects["figures"]["others"], "collections skip what was imported"
     wait_for(lambda: not alive(int(child.read_text())))  # processes that a stopped part had started are ended with it
 
 
@@ -104,7 +109,7 @@ def wait_for(what: Callable[[], bool]) -> None:
 
 def test_a_part_is_not_begun_without_time(tmp_path: Path):
     kept: dict[str, Any] = {}
-    part = Part("late", "tried", 60, "tests.test_benchmarks_gpu_conduct:works")
+    part = Part("late", "tried", 9, 60, "tests.test_benchmarks_gpu_conduct:works")
     run_parts(
         [part], QUICK, time.monotonic() + 1, tmp_path / "log.txt", lambda one, found: kept.update({one.name: found})
     )
@@ -122,6 +127,7 @@ RESULTS: dict[str, Any] = {
                 {"name": "captured, float32", "figures": {"updates/s": 12345.6, "of the floor": 0.5}},
                 {"name": "compiled, float32", "error": "RuntimeError: no compiler"},
                 {"name": "card", "figures": {"": "NVIDIA X1", "GiB": 79.6}},
+                {"name": "ways", "says": "in results.json", "details": [{"us": 1.5}]},
             ],
         },
         "dqn": {"meaning": "others", "seconds": 90.0, "rows": [], "error": "stopped after 90 s"},
@@ -141,6 +147,7 @@ def test_the_table_is_made_from_its_results():
         f"{'captured, float32':48s}     12,346           0.5",
         f"{'compiled, float32':48s} ERROR: RuntimeError: no compiler",
         f"{'card':48s} NVIDIA X1, 79.6 GiB",
+        f"{'ways':48s} in results.json",
         "",
         "== dqn: others (90 s)",
         "ERROR: stopped after 90 s",
@@ -187,7 +194,34 @@ def test_wrong_arguments_are_refused_in_one_line(options: Options, message: str)
         main(options)
 
 
-def test_parts_are_listed_with_their_limits(capsys: pytest.CaptureFixture[str]):
+def test_parts_are_listed_with_their_times_and_packages(capsys: pytest.CaptureFixture[str]):
     assert main(Options(list=True)) == 0
-    for line, part in zip(capsys.readouterr().out.splitlines(), PARTS.values(), strict=True):
-        assert line.split()[:2] == [part.name, f"{part.limit:.0f}"]
+    lines = {words[0]: words[1:] for line in capsys.readouterr().out.splitlines() if (words := line.split())}
+    for name, part in PARTS.items():
+        assert lines[name][:2] == [f"{part.usual:.0f}", f"{part.limit:.0f}"]
+        assert part.needs in " ".join(lines[name])
+
+
+def test_each_group_fits_into_nine_minutes_and_every_part_is_in_one():
+    for group, parts in GROUPS.items():
+        assert sum(part.usual for part in parts) < 8 * 60, f"{group}: a minute is kept for a slow start"
+        assert all(part.usual < part.limit for part in parts)
+    assert [part.name for parts in GROUPS.values() for part in parts] == list(PARTS)
+    assert chosen(()) == list(PARTS.values())
+    assert [part.name for part in chosen(("card", "second"))] == ["card", *(part.name for part in GROUPS["second"])]
+
+
+def test_options_are_those_of_the_command_line():
+    assert Options.given([]) == Options()
+    given = Options.given(["--parts", "sac", "second", "--minutes", "9", "--out", "folder", "--quick"])
+    assert given == Options(parts=("sac", "second"), minutes=9.0, out=Path("folder"), quick=True)
+
+
+def test_the_page_shows_the_times_of_all_parts():
+    lines = (ROOT / "docs" / "gpu.md").read_text().splitlines()
+    for part in PARTS.values():
+        assert any(f"`{part.name}`" in line and f"{part.usual:.0f}, {part.limit:.0f}" in line for line in lines), (
+            part.name
+        )
+    for group, parts in GROUPS.items():
+        assert f"| **{group}** | **{sum(part.usual for part in parts):.0f}** | | |" in lines

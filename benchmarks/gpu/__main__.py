@@ -1,34 +1,35 @@
 """Measures a GPU in one table: update rates and their floors, costs, whole loops, a JAX program, and tests of equality.
 
     python -m benchmarks.gpu [--minutes 10] [--parts sac dqn] [--out FOLDER]
-    python -m benchmarks.gpu --device cpu --quick      tries the program on a machine without a GPU
+    python -m benchmarks.gpu --parts first         then --parts second: two calls of about seven minutes each
+    python -m benchmarks.gpu --device cpu --quick  tries the program on a machine without a GPU
 
 Each part runs in its own process with a time limit, so that a part that fails, hangs or is killed does not stop the
 others. table.txt and results.json are written after each part; log.txt contains the other output of the parts.
-docs/gpu.md explains the rows.
+docs/gpu.md explains the rows. This program itself and the first parts need only torch and NumPy.
 """
 
+import argparse
 import json
 import re
 import shlex
 import signal
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import torch
-import tyro
 
 from fire_rl.fire.nearest import choices
-from fire_rl.training.device import choose_device
-from fire_rl.training.made_with import commit, processor
 
 from .conduct import ROOT, Result, run_parts
+from .machine import commit, device_named, processor
 from .part import Part, Setting
-from .parts import PARTS
+from .parts import GROUPS, PARTS, chosen
 from .table import beginning, ending, failures, part_lines, table
 
 RESULTS = "results.json"
@@ -40,34 +41,50 @@ class Options:
     """Which parts are run, for how long, and where the results are written."""
 
     parts: tuple[str, ...] = ()
-    """Which parts, by name (--list shows them); unset: all."""
     list: bool = False
-    """Show the parts with their limits in seconds, and run nothing."""
     minutes: float = 10.0
-    """At most this many minutes for all parts together; a part for which no time is left does not begin."""
     out: Path | None = None
-    """Folder for the results; unset: benchmarks/results/CARD-DATE."""
     device: str = "auto"
-    """auto (a GPU if there is one), cpu, cuda or cuda:N."""
     quick: bool = False
-    """Small networks and short timings: a test of the program, whose figures have no meaning."""
     seconds: float = 1.5
-    """Seconds of each timing."""
     threads: int = 1
-    """CPU threads of torch in each part."""
     jax_python: str = ""
-    """A Python interpreter that has jax, for the JAX program; unset: this one."""
+
+    @classmethod
+    def given(cls, words: Sequence[str] | None = None) -> "Options":
+        """Return the options of the command line."""
+        parser = argparse.ArgumentParser(
+            "python -m benchmarks.gpu",
+            description=__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            argument_default=argparse.SUPPRESS,  # options that are not given have the defaults above
+        )
+        add = parser.add_argument
+        add("--parts", nargs="+", metavar="PART", help="by name or as a group, first or second; unset: all")
+        add("--list", action="store_true", help="show the parts with their seconds and packages, and run nothing")
+        add(
+            "--minutes",
+            type=float,
+            help="at most this long; a part for which no time is left does not begin; unset: 10",
+        )
+        add("--out", type=Path, help="folder for the results; unset: benchmarks/results/CARD-DATE")
+        add("--device", help="auto (a GPU if there is one), cpu, cuda or cuda:N")
+        add("--quick", action="store_true", help="small networks and short timings: a test of the program")
+        add("--seconds", type=float, help="seconds of each timing; unset: 1.5")
+        add("--threads", type=int, help="CPU threads of torch in each part; unset: 1")
+        add("--jax-python", help="a Python interpreter that has jax, for the JAX program; unset: this one")
+        found = vars(parser.parse_args(words))
+        return cls(**found | {"parts": tuple(found.get("parts", ()))})
 
 
 def main(options: Options) -> int:
     """Run the parts; return 1 if anything failed."""
     if options.list:
-        for part in PARTS.values():
-            print(f"{part.name:12s} {part.limit:4.0f} s  {part.meaning}")
+        print("\n".join(listed()))
         return 0
     check(options)
     until = time.monotonic() + 60 * options.minutes - ENDING
-    device = choose_device(options.device)
+    device = device_named(options.device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     folder = options.out or vacant(ROOT / "benchmarks" / "results" / f"{in_file_names(name)}-{datetime.now():%Y-%m-%d}")
     folder.mkdir(parents=True, exist_ok=True)
@@ -77,17 +94,26 @@ def main(options: Options) -> int:
         device=str(device), quick=options.quick, seconds=options.seconds, threads=options.threads,
         jax_python=options.jax_python,
     )  # fmt: skip
-    parts = [PARTS[name] for name in options.parts or PARTS]
-    run_parts(parts, setting, until, folder / "log.txt", kept.keep)
+    run_parts(chosen(options.parts), setting, until, folder / "log.txt", kept.keep)
     print("\n".join(["", *ending(kept.results), "", f"{folder / 'table.txt'}"]))
     return 1 if failures(kept.results) else 0
+
+
+def listed() -> Iterator[str]:
+    """Yield the lines of `--list`."""
+    for group, parts in GROUPS.items():
+        usual = sum(part.usual for part in parts)
+        yield f"{f'--parts {group}':16s} {usual:4.0f}"
+        yield f"  {'':14s} {'s':>4s} {'limit':>6s}  {'besides torch and NumPy':28s}"
+        for part in parts:
+            yield f"  {part.name:14s} {part.usual:4.0f} {part.limit:6.0f}  {part.needs:28s} {part.meaning}"
 
 
 def check(options: Options) -> None:
     """Raise ValueError if an option is not valid."""
     for part in options.parts:
-        if part not in PARTS:
-            raise ValueError(f"--parts {part} given; allowed are {choices(part, PARTS)}")
+        if part not in PARTS and part not in GROUPS:
+            raise ValueError(f"--parts {part} given; allowed are {choices(part, [*GROUPS, *PARTS])}")
     for name in ("minutes", "seconds", "threads"):
         if not 0 < getattr(options, name) < 10_000:
             raise ValueError(f"--{name} {getattr(options, name)} given; allowed is a number above 0")
@@ -118,7 +144,7 @@ def begin(name: str, device: torch.device, options: Options) -> dict[str, Any]:
         "device": device.type,
         "processor": processor(),
         "torch": torch.__version__,
-        "commit": commit() or "unknown",
+        "commit": commit(ROOT),
         "begun": f"{datetime.now():%Y-%m-%d %H:%M}",
         "command": shlex.join(["python", "-m", "benchmarks.gpu", *sys.argv[1:]]),
         "quick": options.quick,
@@ -152,7 +178,7 @@ def stopped(*_: object) -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, stopped)
     try:
-        raise SystemExit(main(tyro.cli(Options, description=__doc__)))
+        raise SystemExit(main(Options.given()))
     except ValueError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None

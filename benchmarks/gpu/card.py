@@ -3,24 +3,20 @@
 import os
 import platform
 import subprocess
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from fire_rl.agents.captured import products_in
-from fire_rl.training.made_with import processor
-from fire_rl.training.made_with import versions as package_versions
-
-from ..floors import Shape
 from ..timing import Call, best_on_device, one_of_many
+from . import machine
 from .part import NOT_A_CARD, Figures, Rows, Setting
 
-PRODUCTS: dict[
-    str, Shape
-] = {  # members, rows, inner, columns: products of SAC's update, those of ten critics at once, and a large one
+Shape = tuple[int, int, int, int]  # members, rows, inner, columns
+PRODUCTS: dict[str, Shape] = {  # products of SAC's update, those of ten critics at once, and a large one
     "critic in": (2, 256, 70, 512),
     "critic expand": (2, 256, 512, 2048),
     "critic contract": (2, 256, 2048, 512),
@@ -36,9 +32,9 @@ DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfl
 def versions(setting: Setting, rows: Rows) -> None:
     """Add rows for all versions and properties on which figures may depend."""
     rows.add("python", lambda: {"": platform.python_version()})
-    for name, version in package_versions().items():
+    for name, version in machine.versions().items():
         rows.say(name, version)
-    rows.say("processor", f"{processor()}, {len(os.sched_getaffinity(0))} cores; torch takes {setting.threads}")
+    rows.say("processor", f"{machine.processor()}, {len(os.sched_getaffinity(0))} cores; torch takes {setting.threads}")
     rows.on_a_card(setting, "card", lambda: card(setting))
     rows.on_a_card(setting, "driver, clocks, power, MPS", lambda: state(setting.place))
 
@@ -84,7 +80,7 @@ def runs(name: str) -> bool:
 def copies(setting: Setting, rows: Rows) -> None:
     """Add rows for the bandwidth of copies, and for the time of small operations."""
     device = setting.place
-    size = 2**22 if setting.quick else 2**32 if setting.card else 2**28
+    size = 2**22 if setting.quick else 2**30 if setting.card else 2**28
     source = torch.randint(256, (size,), dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
 
@@ -144,7 +140,18 @@ def product(setting: Setting, shape: Shape) -> Figures:
         left = torch.randn(members, rows, inner, device=setting.place).to(dtype)
         right = torch.randn(members, inner, columns, device=setting.place).to(dtype)
         out = torch.empty(members, rows, columns, device=setting.place, dtype=dtype)
-        with products_in("tf32" if precision == "tf32" else "float32"):
+        with tf32_allowed(precision == "tf32"):
             taken = best_on_device([partial(torch.bmm, left, right, out=out)], setting.place)
         found |= {precision: work / taken / 1e12, f"us {precision}": 1e6 * taken}
     return found
+
+
+@contextmanager
+def tf32_allowed(allowed: bool) -> Iterator[None]:
+    """Run the block with matrix products of float32 in tf32, or without it."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if allowed else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

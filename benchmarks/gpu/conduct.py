@@ -56,7 +56,7 @@ def run_part(part: Part, setting: Setting, log: Path) -> Result:
                 end_all_of(process)
         result: Result = {"rows": read_rows(rows), "seconds": round(time.monotonic() - begun, 1)}
         text = log.read_bytes()[place:].decode(errors="replace")
-        return result if code == 0 else result | {"error": error_of(code, setting.limit, text)}
+        return result if code == 0 else result | {"error": error_of(code, setting.limit, text, part.needs)}
 
 
 def end_all_of(process: subprocess.Popen[bytes]) -> None:
@@ -72,8 +72,8 @@ def read_rows(path: Path) -> list[Any]:
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
-def error_of(code: int | None, limit: float, text: str) -> str:
-    """Return in one line how a part failed."""
+def error_of(code: int | None, limit: float, text: str, needs: str) -> str:
+    """Return in one line how a part failed; if a package is missing, also what the part needs."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if code is None:
         places = re.findall(r'File "([^"]+)", line (\d+) in (\S+)', text)
@@ -82,4 +82,5 @@ def error_of(code: int | None, limit: float, text: str) -> str:
         return f"stopped after {limit:.0f} s{where}"
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"
-    return lines[-1][:300] if lines else f"ended with {code}"
+    last = lines[-1][:300] if lines else f"ended with {code}"
+    return f"{last}; besides torch and NumPy this part needs {needs}" if "ModuleNotFound" in last and needs else last

@@ -1,5 +1,6 @@
 """The parts that run the training scripts for a while and read the rates from their logs."""
 
+import itertools
 import math
 import os
 import signal
@@ -13,23 +14,31 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from fire_rl.envs import AtariSettings
+from fire_rl.envs.world import World
 from fire_rl.training.files import read_json
 from fire_rl.training.lines import read_lines
 
+from ..timing import pace
 from .conduct import ROOT
 from .part import Figures, Rows, Setting
 
 STOPS = 15.0  # seconds in which a run must end after it was asked to stop
 LATEST = STOPS + 3  # seconds before the part's limit at which a run is asked to stop at the latest
+ALONE = "the environment alone"
 TINY = ("--critic-width", "16", "--actor-width", "16", "--batch-size", "16")
 
 
 def h1_walk(setting: Setting, rows: Rows) -> None:
-    """Add rows for SAC at its published sizes."""
+    """Add rows for SAC at its published sizes, and for the environment alone, which limits the whole loop."""
+    world = World("h1-walk", action_repeat=2)
+    rows.add(ALONE, partial(environment_alone, setting, world, 1))
     words = ["--env", "h1-walk", "--learning-starts", "1000", "--log-every", "500"]
     if setting.quick:
         words = ["--env", "h1-walk", "--learning-starts", "60", "--log-every", "50", "--steps", "400", *TINY]
-    for precision in ("float32", "tf32"):
+    for precision in ("tf32", "float32"):
         name, more = f"train_sac.py --env h1-walk, {precision}", ["--precision", precision]
         if precision == "float32":
             rows.add(name, partial(loop, setting, "train_sac.py", [*words, *more], 12.0))
@@ -38,12 +47,26 @@ def h1_walk(setting: Setting, rows: Rows) -> None:
 
 
 def breakout(setting: Setting, rows: Rows) -> None:
-    """Add a row for DQN at its published sizes, except for a smaller replay."""
+    """Add rows for DQN at its published sizes, except for a smaller replay, and for the four environments alone."""
+    rows.add(ALONE, partial(environment_alone, setting, World("Breakout", atari=AtariSettings()), 4))
     words = ["--env", "Breakout", "--replay-capacity", "100000", "--learning-starts", "2000", "--log-every", "1000"]
     if setting.quick:
         words = ["--env", "Breakout", "--replay-capacity", "1000", "--learning-starts", "40", "--log-every", "40"]
         words += ["--steps", "120"]
     rows.add("train_dqn.py --env Breakout, float32", partial(loop, setting, "train_dqn.py", words, 15.0))
+
+
+def environment_alone(setting: Setting, world: World, members: int) -> Figures:
+    """Return the rate of an environment's steps with random actions."""
+    environment = world.vector(members, seed=0)
+    environment.action_space.seed(0)
+    actions = itertools.cycle([environment.action_space.sample() for _ in range(100)])
+    environment.reset()
+    taken = pace(
+        lambda: environment.step(next(actions)), torch.device("cpu"), 0.1 if setting.quick else setting.seconds
+    )
+    environment.close()
+    return {"decisions/s": members / taken.done, "us of a decision": 1e6 * taken.done / members}
 
 
 def loop(setting: Setting, script: str, words: Sequence[str], length: float) -> Figures:
@@ -83,10 +106,18 @@ def start(script: str, words: Sequence[str]) -> subprocess.Popen[bytes]:
 def stop(run: subprocess.Popen[bytes], script: str) -> int:
     """Ask a run to stop, wait for it, and return its exit code: 130 if it was stopped, 0 if it had ended before."""
     run.send_signal(signal.SIGTERM)
-    code = run.wait(STOPS)
+    code = ended(run, script, STOPS)
     if code not in (0, 130):
         raise RuntimeError(f"{script} ended with exit code {code}; its output is in log.txt")
     return code
+
+
+def ended(run: subprocess.Popen[bytes], script: str, patience: float) -> int:
+    """Wait for the end of a run, and return its exit code."""
+    try:
+        return run.wait(patience)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"{script} did not end within {patience:.0f} s") from None
 
 
 def end(run: subprocess.Popen[bytes]) -> None:

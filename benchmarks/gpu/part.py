@@ -20,8 +20,10 @@ class Part:
 
     name: str
     meaning: str
+    usual: float  # seconds on an H100 or H200
     limit: float  # seconds, at most
-    entry: str  # module:function, called with a Setting and Rows; imported only in the part's own process
+    entry: str  # .module:function, called with a Setting and Rows; imported only in the part's own process
+    needs: str = ""  # packages beside torch and NumPy, separated by spaces, as pip takes them
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,9 @@ class Rows:
         else:
             self.say(name, NOT_A_CARD)
 
-    def say(self, name: str, text: str) -> None:
-        """Add a row with a text instead of figures."""
-        self._write({"name": name, "says": text})
+    def say(self, name: str, text: str, details: object = None) -> None:
+        """Add a row with a text instead of figures; details are only in the file of results."""
+        self._write({"name": name, "says": text} | ({} if details is None else {"details": details}))
 
     def _write(self, row: Mapping[str, object]) -> None:
         with self.path.open("a") as file:

@@ -1,27 +1,39 @@
-"""The list of all parts, in the order in which they run; one line adds a part.
+"""The list of all parts, in the order in which they run, and the two groups for machines with ten minutes a call.
 
-Limits are in seconds. Their sum is more than the default of ten minutes: most parts take less than their limit, and
-on a slow machine the last ones do not begin. `--parts` chooses others, in the order given; `--minutes` gives more time.
+Times are in seconds on an H100 or H200: the usual time, of which the sum of a group is below nine minutes, and the
+limit. Parts are stopped at their limits; if no time is left for the last ones, they do not begin. One line adds a part.
 """
 
 from .part import Part
 
-PARTS = {
-    part.name: part
-    for part in (
-        Part("card", "versions and the card", 60, "benchmarks.gpu.card:versions"),
-        Part("copy", "bandwidth of copies, and what small things take", 30, "benchmarks.gpu.card:copies"),
-        Part("products", "products at our shapes, in each precision", 45, "benchmarks.gpu.card:products"),
-        Part("sac", "SAC's updates, in blocks of 2", 130, "benchmarks.gpu.updates:sac_rates"),
-        Part("dqn", "DQN's updates, in blocks of 4", 100, "benchmarks.gpu.updates:dqn_rates"),
-        Part("equality", "updates that must be equal", 100, "benchmarks.gpu.equality:equal_updates"),
-        Part("fire", "FIRE's projection of SAC's networks", 40, "benchmarks.gpu.plasticity:projections"),
-        Part("h1-walk", "the whole loop of train_sac.py", 70, "benchmarks.gpu.loops:h1_walk"),
-        Part("breakout", "the whole loop of train_dqn.py", 50, "benchmarks.gpu.loops:breakout"),
-        Part("resume", "runs stopped and resumed", 100, "benchmarks.gpu.resume:repeated_runs"),
-        Part("measures", "the measures of plasticity", 40, "benchmarks.gpu.plasticity:measurements"),
-        Part("checkpoint", "checkpoints of SAC", 40, "benchmarks.gpu.plasticity:checkpoints"),
-        Part("jax", "SAC's update in JAX", 220, "benchmarks.gpu.peer:jax_rates"),
-        Part("processes", "several processes with SAC's updates", 100, "benchmarks.gpu.processes:together"),
-    )
-}
+GYMNASIUM, TRAIN, GAMES = "gymnasium", "fire-rl[train]", "fire-rl[train,atari,minatar]"
+
+FIRST = (
+    Part("card", "versions and the card", 15, 60, ".card:versions"),
+    Part("copy", "bandwidth of copies, and what small things take", 10, 30, ".card:copies"),
+    Part("products", "products at our shapes, in each precision", 10, 45, ".card:products"),
+    Part("sac", "SAC's updates, in blocks of 2", 95, 130, ".updates:sac_rates", GYMNASIUM),
+    Part("dqn", "DQN's updates, in blocks of 4", 95, 130, ".updates:dqn_rates", GYMNASIUM),
+    Part("methods", "SAC's updates with methods that act at every step", 30, 60, ".methods:method_rates", GYMNASIUM),
+    Part("fire", "FIRE's events on SAC's networks", 15, 40, ".plasticity:projections", GYMNASIUM),
+    Part(
+        "decision", "decisions without environments, and what waits in them", 20, 45, ".decision:decisions", GYMNASIUM
+    ),
+    Part("equality", "updates that must be equal", 60, 110, ".equality:equal_updates", GYMNASIUM),
+    Part("measures", "the measures of plasticity", 20, 40, ".costs:measurements", TRAIN),
+)
+SECOND = (
+    Part("h1-walk", "the whole loop of train_sac.py", 65, 90, ".loops:h1_walk", TRAIN),
+    Part("breakout", "the whole loop of train_dqn.py", 35, 60, ".loops:breakout", GAMES),
+    Part("jax", "SAC's update in JAX", 140, 180, ".peer:jax_rates", f"{GYMNASIUM} jax"),
+    Part("processes", "several processes with SAC's updates", 75, 110, ".processes:together", GYMNASIUM),
+    Part("resume", "runs stopped and resumed", 60, 100, ".resume:repeated_runs", GAMES),
+    Part("checkpoint", "checkpoints of SAC", 15, 40, ".costs:checkpoints", TRAIN),
+)
+GROUPS = {"first": FIRST, "second": SECOND}
+PARTS = {part.name: part for part in (*FIRST, *SECOND)}
+
+
+def chosen(names: tuple[str, ...]) -> list[Part]:
+    """Return the parts with these names, each of a part or of a group; all parts without any."""
+    return [part for name in names for part in GROUPS.get(name) or (PARTS[name],)] or list(PARTS.values())

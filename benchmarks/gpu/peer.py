@@ -27,12 +27,11 @@ UPDATES = 5  # compared with those in JAX, in float64
 
 
 def jax_rates(setting: Setting, rows: Rows) -> None:
-    """Add a row on whether it is the same update, and then rows on its speed."""
+    """Add rows on its speed, and then one on whether it is the same update."""
     python = setting.jax_python or sys.executable
     if subprocess.run([python, "-c", "import jax"], capture_output=True).returncode:
         rows.say("jax", HOW)
         return
-    rows.add(f"{UPDATES} updates beside ours, in float64", partial(beside_ours, python, setting.quick))
     words = ["--device", setting.place.type, "--threads", str(setting.threads), "--seconds", str(setting.seconds)]
     words += ["--quick"] if setting.quick else []
     with subprocess.Popen([python, str(PEER), *words], stdout=subprocess.PIPE, text=True) as peer:
@@ -42,6 +41,7 @@ def jax_rates(setting: Setting, rows: Rows) -> None:
                 rows.say(row["name"], row["says"])
             else:
                 rows.add(row["name"], partial(dict, row["figures"]))
+    rows.add(f"{UPDATES} updates beside ours, in float64", partial(beside_ours, python, setting.quick))
     if peer.returncode:
         raise RuntimeError(f"the JAX program ended with exit code {peer.returncode}; its output is in log.txt")
 

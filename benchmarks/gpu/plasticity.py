@@ -1,29 +1,35 @@
-"""The parts on the costs of FIRE's projections, of the measures of plasticity, and of checkpoints."""
+"""The part on the costs of FIRE: of a call of `fire_`, and of a run's event."""
 
 import copy
-import tempfile
 from functools import partial
-from pathlib import Path
 from typing import cast
 
 from fire_rl import fire
-from fire_rl.training.checkpoint import Checkpoint, Values, write_checkpoint
-from fire_rl.training.durable import DurableStore
-from fire_rl.training.files import METRICS
-from fire_rl.training.progress import Progress
+from fire_rl.fire.published import SAC as PUBLISHED
 
-from ..measures import UPDATES, Name, make_subject
-from ..timing import pace, seconds
+from ..timing import seconds
 from . import subjects
 from .part import Figures, Rows, Setting
 
-EXAMPLES = 256  # for a measurement
-
 
 def projections(setting: Setting, rows: Rows) -> None:
-    """Add a row for `fire_` on SAC's actor and critic with each solver."""
+    """Add rows for SAC's actor and critic with each solver: an event as a run pays for it, and `fire_` alone."""
     for solver in fire.SOLVERS:
-        rows.add(solver, partial(projection, setting, cast(fire.Solver, solver)))
+        rows.add(f"an event of fire, {solver}", partial(event, setting, cast(fire.Solver, solver)))
+    for solver in fire.SOLVERS:
+        rows.add(f"fire_, {solver}", partial(projection, setting, cast(fire.Solver, solver)))
+
+
+def event(setting: Setting, solver: fire.Solver) -> Figures:
+    """Return the milliseconds of the first event and of the best later one: projections, new optimizers, the target."""
+    agent = subjects.sac(setting.place, setting.quick).make(setting.place)
+    method = fire.parse_method(f"fire:solver={solver}", PUBLISHED)
+    manager = fire.PlasticityManager(agent.plastic(), method, fire.Never())
+    taken = [
+        seconds(partial(manager.act, fire.Position(number, number)), setting.place)
+        for number in range(2 if setting.quick else 4)
+    ]
+    return {"ms, first": 1e3 * taken[0], "ms": 1e3 * min(taken[1:])}
 
 
 def projection(setting: Setting, solver: fire.Solver) -> Figures:
@@ -46,54 +52,3 @@ def projection(setting: Setting, solver: fire.Solver) -> Figures:
         "worst DfI": max(matrix.deviation_after for matrix in matrices),
         "null directions": sum(matrix.null_directions for matrix in matrices),
     }
-
-
-def measurements(setting: Setting, rows: Rows) -> None:
-    """Add rows for all measures of each agent, without and with the Hessian's largest eigenvalue."""
-    names: tuple[Name, ...] = ("sac-quick", "minatar-quick") if setting.quick else ("sac", "nature")
-    for name in names:
-        rows.add(name, partial(measurement, setting, name, hessian=False))
-    for name in names:
-        rows.add(f"{name}, with the Hessian", partial(measurement, setting, name, hessian=True))
-
-
-def measurement(setting: Setting, name: Name, hessian: bool) -> Figures:
-    """Return the milliseconds of a measurement, and their share of the 1,000 updates between two measurements."""
-    subject = make_subject(name, EXAMPLES, setting.place)
-    subject.agent.captured.on = True
-    updates = len(subject.batches.rewards)
-    update = pace(subject.update, setting.place, 0.05 if setting.quick else setting.seconds / 2).done / updates
-    call = partial(subject.measure, hessian)
-    first = seconds(call, setting.place)
-    best = min(seconds(call, setting.place) for _ in range(1 if hessian else 3))
-    share = 100 * best / (UPDATES * update)
-    return {"ms, first": 1e3 * first, "ms": 1e3 * best, f"% of {UPDATES:,} updates": share}
-
-
-def checkpoints(setting: Setting, rows: Rows) -> None:
-    """Add rows for checkpoints of SAC at its published size: the agent, and new transitions of the replay."""
-    rows.add("the agent", partial(checkpoint_of_agent, setting))
-    count = 2_000 if setting.quick else 25_000  # those of 50,000 environment steps
-    rows.add(f"{count:,} new transitions", partial(checkpoint_of_replay, setting, count))
-
-
-def checkpoint_of_agent(setting: Setting) -> Figures:
-    """Return the size of the agent's tensors, and the seconds of writing them as a checkpoint to the disk."""
-    agent = subjects.sac(setting.place, setting.quick).make(setting.place)
-    state = agent.state_dict()
-    size = sum(tensor.nbytes for tensor in state.values())
-    to_host = min(seconds(lambda: [tensor.cpu() for tensor in state.values()], setting.place) for _ in range(3))
-    values = Values(Progress(), {"steps": 0}, {}, {METRICS: 0})
-    checkpoint = Checkpoint(state, {}, values, ())
-    with tempfile.TemporaryDirectory() as folder:
-        write = partial(write_checkpoint, Path(folder), 0, checkpoint)
-        return {"MB": size / 1e6, "s": seconds(write, setting.place), "of that to the host": to_host}
-
-
-def checkpoint_of_replay(setting: Setting, count: int) -> Figures:
-    """Return the size of new transitions, and the seconds of writing them to the disk."""
-    replay = subjects.transitions(count, setting.place)
-    to_host = min(seconds(replay.rows.cpu, setting.place) for _ in range(3))
-    with tempfile.TemporaryDirectory() as folder:
-        write = partial(replay.save, DurableStore(Path(folder)))
-        return {"MB": replay.rows.nbytes / 1e6, "s": seconds(write, setting.place), "of that to the host": to_host}

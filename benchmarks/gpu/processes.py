@@ -5,13 +5,11 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing.synchronize import Barrier
 
-import torch
-
 from fire_rl.agents.captured import Precision
-from fire_rl.training.memory import keep_large_blocks
 
 from ..timing import WARM, pace, seconds
 from . import subjects
+from .child import prepare
 from .part import Figures, Rows, Setting
 
 COUNTS = (1, 2, 4)
@@ -46,8 +44,7 @@ def begin(barrier: Barrier) -> None:
 def rate(text: str, precision: Precision) -> float:
     """Return a worker's updates per second while all other workers do updates, too."""
     setting = Setting.from_json(text)
-    keep_large_blocks()
-    torch.set_num_threads(setting.threads)
+    prepare(setting)
     subject = subjects.sac(setting.place, setting.quick)
     agent = subject.make(setting.place)
     agent.captured.on, agent.captured.precision = True, precision

@@ -11,7 +11,7 @@ from pathlib import Path
 from fire_rl.training.checkpoint import steps_of
 
 from ..differences import differences
-from .loops import LATEST, TINY, end, lines_of, start, stop
+from .loops import LATEST, TINY, end, ended, lines_of, start, stop
 from .part import Figures, Rows, Setting
 
 NEVER = str(10**9)
@@ -59,7 +59,7 @@ def to_the_end(setting: Setting, script: str, words: Sequence[str]) -> Figures:
     """Run a script until it ends by itself."""
     run = start(script, words)
     try:
-        if code := run.wait(max(1.0, setting.left - 3)):
+        if code := ended(run, script, max(1.0, setting.left - 3)):
             raise RuntimeError(f"{script} ended with exit code {code}; its output is in log.txt")
     finally:
         end(run)

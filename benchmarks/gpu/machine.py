@@ -1,0 +1,54 @@
+"""What identifies the machine and the code: the device, the processor, versions of packages, the commit.
+
+`fire_rl.training` describes a run's machine in the same way, but needs packages that a bare GPU machine lacks. This
+module needs only torch.
+"""
+
+import platform
+import subprocess
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+PACKAGES = ("torch", "triton", "numpy", "jax", "gymnasium", "mujoco", "ale-py", "MinAtar", "tyro", "msgspec")
+
+
+def device_named(name: str) -> torch.device:
+    """Return the device with this name; `auto` is a GPU if there is one. Raise ValueError if it does not exist."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with suppress(RuntimeError):
+        device = torch.device(name)
+        if device.type == "cpu" or (device.type == "cuda" and (device.index or 0) < torch.cuda.device_count()):
+            return device
+    found = f"this machine has {torch.cuda.device_count()} CUDA devices"
+    raise ValueError(f"--device {name!r} given; allowed are auto, cpu, cuda and cuda:N; {found}")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the installed packages on which figures may depend."""
+    found = {}
+    for name in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def processor() -> str:
+    """Return the processor's name, if the system provides it."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def commit(folder: Path) -> str:
+    """Return the commit of a checkout, with a mark if files were changed; `unknown` without git or its files."""
+    call = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(call, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
