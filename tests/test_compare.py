@@ -121,7 +121,7 @@ def test_a_report_can_be_made_of_any_runs(compared: Path, tmp_path: Path, capsys
         (["--env", "CartPole-v1", "--baseline", "reset", "--reinit", "none", "fire"], "allowed is one of --reinit"),
         (["--report-only", "/nowhere"], "/nowhere holds no run"),
         (["--report-only", ".", "--steps", "5"], "--steps given with --report-only"),
-        (["--env", "CartPole-v1", "--device", "cuda:7"], "--device 'cuda:7' given"),
+        (["--env", "CartPole-v1", "--device", "cuda:7"], "--device 'cuda:7' is not here"),
         (["--env", "CartPole-v1", "--threshold", "success"], "CartPole-v1 has no success bar"),
         (["--env", "CartPole-v1", "--reinit", "fire", "--reinit-every", "often"], "--reinit-every 'often' given"),
         (
