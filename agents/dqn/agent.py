@@ -16,8 +16,9 @@ from fire_rl.fire import PlasticityManager
 from fire_rl.fire.probe import Inputs, plain_run
 from fire_rl.replay import Batch, Drawn
 
-from ..captured import Captured, FromHost, products_in, to_gather
+from ..captured import Captured, products_in, to_gather
 from ..compiled import Compiled
+from ..from_host import FromHost
 from ..learning import SavedAgent, TrainedNetwork
 from ..optimizers import adam
 from .networks import make_network

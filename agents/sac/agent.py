@@ -16,8 +16,9 @@ from fire_rl.fire import Companion, PlasticityManager
 from fire_rl.fire.probe import Inputs
 from fire_rl.replay import Batch, Drawn
 
-from ..captured import Captured, FromHost, to_gather
+from ..captured import Captured, to_gather
 from ..compiled import Compiled
+from ..from_host import FromHost
 from ..learning import SavedAgent, TrainedNetwork
 from ..optimizers import adamw, optimizer_tensors, take_step
 from .networks import Actor, Critic, squashed_sample
