@@ -4,17 +4,18 @@ A call takes tensors and returns one tensor or None. All other tensors that it r
 networks, optimizers and statistics are written in place. The first calls of each kind run normally on a separate CUDA
 stream, while libraries load and memory is allocated; they are real calls, so nothing is done twice. The next call is
 captured, and from then on the graph is launched in its place. On a CPU, or if `on` is false, every call runs normally.
+If a capture fails, every later call runs normally too.
 """
 
 import gc
 import operator
+import warnings
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,19 +26,22 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 WARM_UP = 3  # normal calls of a kind before it is captured
 Result = TypeVar("Result", bound=Tensor | None)
 Structure: TypeAlias = Callable[[], Sequence[Any]]
+_failed: list[torch.cuda.CUDAGraph] = []  # kept, because torch's allocator still calls a graph whose capture failed
 
 
 @dataclass(frozen=True)
 class _Recording:
     graph: torch.cuda.CUDAGraph
-    inputs: tuple[Tensor, ...]
+    inputs: Sequence[Tensor]
     output: Tensor | None
+    copies: bool
 
     def play(self, inputs: Sequence[Tensor]) -> Any:
-        """Run the captured call with other inputs; the result is a copy, which the caller may keep."""
-        torch._foreach_copy_(list(self.inputs), list(inputs), non_blocking=True)
+        """Run the captured call with other inputs, or with the same tensors if nothing is copied."""
+        if self.copies:
+            torch._foreach_copy_(list(self.inputs), list(inputs), non_blocking=True)
         self.graph.replay()
-        return None if self.output is None else self.output.clone()
+        return self.output.clone() if self.copies and self.output is not None else self.output
 
 
 class _Kind:
@@ -49,7 +53,16 @@ class _Kind:
         self.recordings: dict[Hashable, _Recording] = {}
 
     def leans_on(self, structure: Sequence[Any]) -> bool:
-        return len(structure) == len(self.structure) and all(map(operator.is_, structure, self.structure))
+        if len(structure) != len(self.structure):
+            return False
+        return all(map(operator.is_, structure, self.structure)) or all(map(_same, structure, self.structure))
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether both are one object, or equal numbers, such as learning rates that a scheduler assigns at each step."""
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return one is other or (type(one) is type(other) and isinstance(one, int | float) and one == other)
 
 
 class Captured:
@@ -59,6 +72,7 @@ class Captured:
         self.on = False  # the caller may set it to True; it has no effect unless the device is a GPU
         self.precision: Precision = "float32"
         self.device = device
+        self.say: Callable[[str], object] = warnings.warn  # prints a line for the user
         self._kinds: dict[Hashable, _Kind] = {}
         self._stream: torch.cuda.Stream | None = None
         self._said = False
@@ -89,32 +103,44 @@ class Captured:
         structure: Structure = tuple,
         record: bool = True,
         precision: Precision | None = None,
+        copies: bool = True,
     ) -> Result:
         """Return what `call` returns for these inputs, computed in this precision; unset: in that of updates.
 
         `kind` distinguishes calls beyond the shapes of their inputs. `structure` returns the objects that a recording
         depends on, such as trained parameters and random generators: when one of them is replaced, the call is captured
-        again. It is not called if nothing is captured.
+        again. It is not called if nothing is captured. Without `copies`, the inputs of a kind and shape must always be
+        the same tensors, and the result must be read before the next call, which may overwrite it.
         """
         if self.device.type != "cuda":
             return call(*inputs)
         with products_in(precision or self.precision):
-            return self._played(call, inputs, kind, structure()) if self.on and record else call(*inputs)
+            return self._played(call, inputs, kind, structure(), copies) if self.on and record else call(*inputs)
 
     def _played(
-        self, call: Callable[..., Result], inputs: Sequence[Tensor], kind: Hashable, structure: Sequence[Any]
+        self,
+        call: Callable[..., Result],
+        inputs: Sequence[Tensor],
+        kind: Hashable,
+        structure: Sequence[Any],
+        copies: bool,
     ) -> Result:
         held = self._kinds.get(kind)
         if held is None or not held.leans_on(structure):
             held = self._kinds[kind] = _Kind(tuple(structure))
         shapes = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
-        if (recording := held.recordings.get(shapes)) is None:
+        if shapes not in held.recordings:
             held.made[shapes] += 1
             if held.made[shapes] <= WARM_UP:
                 return self._aside(call, inputs)
-            generators = [one for one in held.structure if isinstance(one, torch.Generator)]
-            recording = held.recordings[shapes] = self._record(call, inputs, generators)
-        return recording.play(inputs)
+            own = tuple(one.clone(memory_format=torch.contiguous_format) for one in inputs) if copies else tuple(inputs)
+            generators = [one for one in structure if isinstance(one, torch.Generator)]
+            try:
+                held.recordings[shapes] = _Recording(*self._record(call, own, generators), copies)
+            except Exception as error:  # of CUDA, of torch, or of a method that is wrongly marked as capturable
+                self._give_up(error, structure)
+        recording = held.recordings.get(shapes)
+        return call(*inputs) if recording is None else recording.play(inputs)
 
     def _aside(self, call: Callable[..., Result], inputs: Sequence[Tensor]) -> Result:
         """Run a call normally, on the CUDA stream that will be used for the recording."""
@@ -130,18 +156,34 @@ class Captured:
 
     def _record(
         self, call: Callable[..., Tensor | None], inputs: Sequence[Tensor], generators: Iterable[torch.Generator]
-    ) -> _Recording:
+    ) -> tuple[torch.cuda.CUDAGraph, Sequence[Tensor], Tensor | None]:
         """Capture the call without running it. At each launch, generators continue from their current states."""
-        static = tuple(tensor.clone(memory_format=torch.contiguous_format) for tensor in inputs)
         torch.cuda.synchronize(self.device)
         graph = torch.cuda.CUDAGraph()
-        for generator in generators:
-            if generator.device.type == "cuda":
-                graph.register_generator_state(generator)
+        states = {one: one.clone_state() for one in generators if one.device.type == "cuda"}
+        for generator in states:
+            graph.register_generator_state(generator)
+        stays = torch.cuda.stream(torch.cuda.current_stream(self.device))  # a failed capture does not leave its stream
         graphed = torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local")
-        with without_collection(), graphed:
-            output = call(*static)
-        return _Recording(graph, static, output)
+        try:
+            with without_collection(), stays, graphed:
+                output = call(*inputs)
+        except Exception:
+            _failed.append(graph)
+            for generator, state in states.items():  # the old state may count as being captured for ever
+                generator.graphsafe_set_state(state)
+            raise
+        return graph, inputs, output
+
+    def _give_up(self, error: Exception, structure: Iterable[Any]) -> None:
+        """Capture nothing any more: older graphs have lost their generators' states. The failed call has not run."""
+        self.on = False
+        self._kinds.clear()
+        for tensor in structure:
+            if isinstance(tensor, Tensor):
+                tensor.grad = None
+        first = error.__context__ or error  # the end of a failed capture raises an error of its own
+        self.say(f"updates are not captured: {type(first).__name__}: {' '.join(str(first).split())[:200]}")
 
 
 @contextmanager
@@ -196,57 +238,6 @@ def _switch(place: Any, newer: Any = None) -> tuple[Any, str, tuple[Any, Any]]:
     except RuntimeError:  # the program uses the newer names, and torch refuses to mix them with the older ones
         return newer or place, "fp32_precision", ("ieee", "tf32")
     return place, "allow_tf32", (False, True)
-
-
-class FromHost:
-    """A captured call in float32 whose input comes from the host and whose result returns to it, by pinned memory."""
-
-    def __init__(self, captured: Captured) -> None:
-        self.captured = captured
-        self._sent: dict[Hashable, tuple[Tensor, Tensor]] = {}  # on the host, and on the device
-        self._results: dict[Hashable, Tensor] = {}
-        self._taken: torch.cuda.Event | None = None
-
-    def __call__(
-        self, call: Callable[[Tensor], Tensor | None], array: np.ndarray, kind: Hashable, structure: Structure = tuple
-    ) -> np.ndarray:
-        """Return the result of `call` for the array, as a new array; empty if `call` returns None."""
-        result = self.captured(call, (self._send(array),), kind, structure, precision="float32")
-        return np.empty(0) if result is None else self._fetch(result, kind)
-
-    def _send(self, array: np.ndarray) -> Tensor:
-        """Copy the array to the device. The same array is not copied twice, as `act` follows `observe`."""
-        device = self.captured.device
-        if device.type == "cpu":
-            return torch.as_tensor(array)
-        given = torch.from_numpy(np.ascontiguousarray(array))
-        key = given.shape, given.dtype
-        if key in self._sent:
-            kept, moved = self._sent[key]
-            if torch.equal(kept, given):
-                return moved
-            if self._taken is not None:
-                self._taken.synchronize()  # the previous copy may still be reading from the pinned memory
-        else:
-            kept = torch.empty_like(given, pin_memory=device.type == "cuda")
-            self._sent[key] = kept, torch.empty_like(given, device=device)
-        kept, moved = self._sent[key]
-        kept.copy_(given)
-        moved.copy_(kept, non_blocking=True)
-        if device.type == "cuda":
-            self._taken = self._taken or torch.cuda.Event()
-            self._taken.record()
-        return moved
-
-    def _fetch(self, result: Tensor, kind: Hashable) -> np.ndarray:
-        if result.device.type != "cuda":
-            return result.cpu().numpy()
-        key = kind, result.shape, result.dtype
-        if key not in self._results:
-            self._results[key] = torch.empty_like(result, device="cpu", pin_memory=True)
-        self._results[key].copy_(result, non_blocking=True)
-        torch.cuda.current_stream(result.device).synchronize()
-        return self._results[key].numpy().copy()
 
 
 def to_gather(batches: Batch | Drawn) -> tuple[Sequence[Tensor], Callable[..., Batch], tuple[Tensor, ...]]:

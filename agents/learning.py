@@ -38,6 +38,7 @@ class TrainedNetwork:
         self.name, self.module, self.optimizer, self.target = name, module, optimizer, target
         self.initial = {key: value.detach().clone() for key, value in module.state_dict().items()}
         self.head, self.encoder, self.companions = head, encoder, companions
+        self._one = torch.ones(())  # the gradient of a loss in itself
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -61,12 +62,20 @@ class TrainedNetwork:
         for summand in (loss,) if isinstance(loss, Tensor) else loss:
             total, penalty = summand if penalty is None else summand + penalty, None
             # With `inputs`, autograd computes no gradients of other networks through which the loss passes.
-            total.backward(inputs=parameters)
+            total.backward(self._gradient_of(total), inputs=parameters)
         norm = None if largest_norm is None else nn.utils.clip_grad_norm_(parameters, largest_norm)
         take_step(self.optimizer)
         if plasticity is not None and plasticity.acts_every_step:
             plasticity.after_step(self.name)
         return norm
+
+    def _gradient_of(self, loss: Tensor) -> Tensor | None:
+        """Return 1, kept from step to step; None for a loss that is not a scalar, so that autograd finds it."""
+        if loss.dim():
+            return None
+        if (self._one.dtype, self._one.device) != (loss.dtype, loss.device):
+            self._one = torch.ones_like(loss)
+        return self._one
 
     def plastic(self) -> Network:
         """Return the network as plasticity methods see it."""

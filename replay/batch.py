@@ -24,7 +24,7 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on another device."""
-        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
+        return Batch(*(on_device(tensor, device) for tensor in self))
 
 
 class Drawn(NamedTuple):
@@ -35,9 +35,17 @@ class Drawn(NamedTuple):
     held: tuple[Tensor, ...]  # the tensors that `gather` reads
 
 
-def on_device(places: Tensor, device: torch.device) -> Tensor:
-    """Copy integers that were drawn on the host to the device, without making the host wait for the copy."""
-    return places.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else places
+def on_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on the device; the host does not wait for a copy to a GPU."""
+    return pinned(tensor, device).to(device, non_blocking=device.type != "cpu")
+
+
+def pinned(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor from which a copy to the device does not make the host wait: for a GPU, in pinned memory."""
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor
+    # `Tensor.pin_memory` refuses expanded tensors.
+    return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor)
 
 
 def different(count: int, updates: int, batch_size: int, generator: torch.Generator) -> Tensor:

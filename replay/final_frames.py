@@ -6,6 +6,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from .ring import write_around
+
 ROOM = 64  # the capacity at the start, in frames; a power of two, as every later capacity is
 
 
@@ -22,11 +24,12 @@ class FinalFrames:
         self.counts: deque[tuple[int, int]] = deque()  # (step, number of final frames that belong to it)
 
     def append(self, counts: Iterable[tuple[int, int]], frames: Tensor) -> Tensor:
-        """Store final frames and return their numbers; `counts` says how many belong to which step, in order."""
-        numbers = torch.arange(self.stop, self.stop + len(frames), device=self.frames.device)
+        """Store final frames and return their numbers, on the host; `counts` says how many belong to which step, in
+        order."""
+        numbers = torch.arange(self.stop, self.stop + len(frames))
         while self.stop + len(frames) - self.first > len(self.frames):
             self._double()
-        self.frames[numbers % len(self.frames)] = frames.to(self.frames.device, non_blocking=True)
+        write_around(self.frames, len(self.frames), self.stop, frames)
         self.stop += len(frames)
         self.counts.extend(counts)
         return (numbers % 2**31).to(torch.int32)

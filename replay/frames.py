@@ -17,9 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .batch import Batch, Drawn, different, on_device
+from .batch import Batch, Drawn, different, on_device, pinned
 from .final_frames import ROOM, FinalFrames
 from .frame_segments import CUT, TERMINATED, TRUNCATED, FrameSegment, kind, read_frame_segment
+from .ring import write_around
 from .segments import Segment
 from .store import Damaged, Store
 
@@ -59,6 +60,7 @@ class FrameReplay:
         if first not in ("repeat", "zeros"):
             raise ValueError(f"first {first!r} given; allowed are 'repeat' and 'zeros'")
         self.num_envs, self.frame_shape, self.stack, self.dtype = num_envs, tuple(frame_shape), stack, dtype
+        self._array_type = str(dtype).removeprefix("torch.")
         self.first, self.device, self.n_steps, self.actions = first, torch.device(device), n_steps, actions
         self.steps_held = math.ceil(capacity / num_envs)
         self.capacity = self.steps_held * num_envs
@@ -106,18 +108,18 @@ class FrameReplay:
         truncated: NDArray[np.generic],
     ) -> None:
         """Add one step of N environments; `next_observations` are the true ones, not those after a reset."""
-        newest, following = self._newest_frames(observations), self._newest_frames(next_observations)
+        both = self._newest_frames(observations), self._newest_frames(next_observations)
+        newest = np.array(both, dtype=self._array_type)
         self.oldest = max(self.oldest, self.steps + 1 - self.steps_held)
         self.final.forget(self.oldest)
-        self.frames[self.steps % self.rows].copy_(newest, non_blocking=True)
-        self.frames[(self.steps + 1) % self.rows].copy_(following, non_blocking=True)
+        write_around(self.frames, self.rows, self.steps, pinned(torch.from_numpy(newest), self.device))
         self.endings = TERMINATED * terminated.astype(np.int32) | TRUNCATED * truncated.astype(np.int32)
-        columns = (actions, rewards.astype(np.float32).view(np.int32), self.endings, self.ages, self.endings * 0)
-        notes = torch.from_numpy(np.stack(columns, axis=-1, dtype=np.int32, casting="unsafe"))
-        ended = np.flatnonzero(self.endings)
-        self.notes[self.steps % self.rows].copy_(notes, non_blocking=True)
+        final, ended = np.zeros(self.num_envs, np.int32), np.flatnonzero(self.endings)
         if len(ended):
-            self._keep_final(self.steps, ended, following[ended])
+            final[ended] = self._keep_final(self.steps, ended).numpy()
+        columns = (actions, rewards.astype(np.float32).view(np.int32), self.endings, self.ages, final)
+        notes = torch.from_numpy(np.stack(columns, axis=-1, dtype=np.int32, casting="unsafe"))
+        self.notes[self.steps % self.rows].copy_(pinned(notes, self.device), non_blocking=True)
         self._go_on(self.ages)
         self.steps += 1
 
@@ -134,27 +136,26 @@ class FrameReplay:
         """End the episodes of these environments, and keep as their final frames those that the next step would
         overwrite."""
         if len(members):
-            row = (self.steps - 1) % self.rows, torch.from_numpy(members).to(self.device)
+            row = (self.steps - 1) % self.rows, on_device(torch.from_numpy(members), self.device)
             self.notes[(*row, ENDING)] = TRUNCATED | CUT
-            self._keep_final(self.steps - 1, members, self.frames[self.steps % self.rows, row[1]])
+            self.notes[(*row, FINAL)] = on_device(self._keep_final(self.steps - 1, members), self.device)
             self.endings[members] = TRUNCATED | CUT
             self.ages[members] = 0
 
-    def _keep_final(self, step: int, members: NDArray[np.intp], frames: Tensor) -> None:
-        numbers = self.final.append([(step, len(members))], frames)
-        self.notes[step % self.rows, torch.from_numpy(members).to(self.device), FINAL] = numbers
+    def _keep_final(self, step: int, members: NDArray[np.intp]) -> Tensor:
+        """Keep these environments' frames in the row after the step as final frames; return their numbers."""
+        following = self.frames[(step + 1) % self.rows]
+        return self.final.append([(step, len(members))], torch.stack([following[one] for one in members.tolist()]))
 
-    def _newest_frames(self, observations: NDArray[np.generic]) -> Tensor:
-        shape = (self.num_envs, self.stack * self.frame_shape[0], *self.frame_shape[1:])
-        dtype = str(self.dtype).removeprefix("torch.")
+    def _newest_frames(self, observations: NDArray[np.generic]) -> NDArray[np.generic]:
+        shape, dtype = (self.num_envs, self.stack * self.frame_shape[0], *self.frame_shape[1:]), self._array_type
         # Any numeric type may become float32, but other types converted to uint8 would wrap around.
         if observations.shape != shape or (dtype == "uint8" and observations.dtype != dtype):
             raise ValueError(
                 f"observations of shape {observations.shape} and {observations.dtype} given; "
                 f"this replay was made for {shape} and {dtype}"
             )
-        newest = observations[:, -self.frame_shape[0] :]
-        return torch.from_numpy(np.array(newest, dtype=dtype))  # a copy: the caller's array may be read-only
+        return observations[:, -self.frame_shape[0] :]
 
     def draw(self, updates: int, batch_size: int, generator: torch.Generator) -> Drawn:
         """Draw K batches of B transitions, uniformly with replacement from all that are held."""
@@ -284,10 +285,7 @@ class FrameReplay:
             return
         begin = piece.start - piece.context
         wanted = max(begin, self.oldest - self.stack + 1)
-        frames = piece.frames[0][wanted - begin :]
-        for target in self._slices(wanted, wanted + len(frames)):
-            target.copy_(frames[: len(target)])
-            frames = frames[len(target) :]
+        write_around(self.frames, self.rows, wanted, piece.frames[0][wanted - begin :])
         if piece.stop == piece.start:
             return
 
@@ -300,7 +298,7 @@ class FrameReplay:
         notes = torch.stack((*columns, torch.zeros_like(piece.actions)), dim=-1)[skipped:]
         notes[..., FINAL][ended] = self.final.append(
             [(step, count) for step, count in enumerate(counts, piece.start + skipped) if count], final
-        ).cpu()
+        )
         steps = torch.arange(piece.start + skipped, piece.stop, device=self.device)
         self.notes[steps % self.rows] = notes.to(self.device)
         self.endings = piece.endings[-1].numpy().astype(np.int32)

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .batch import Batch, Drawn, different, on_device
+from .batch import Batch, Drawn, different, on_device, pinned
+from .ring import write_around
 from .segments import Segment, read_segment, write_segment
 from .store import Damaged, Store
 
@@ -48,18 +49,11 @@ class TransitionReplay:
         """
         columns = (observations, actions, rewards[:, None], next_observations, terminated[:, None])
         rows = torch.from_numpy(np.concatenate(columns, axis=1, dtype=np.float32, casting="unsafe"))
-        self._write(rows, self.added)
+        write_around(self.rows, self.capacity, self.added, pinned(rows, self.device))
         self.added += len(rows)
 
     def cut(self) -> None:
         """End the open episodes here, as truncated. Nothing has to change, because each row is complete by itself."""
-
-    def _write(self, rows: Tensor, index: int) -> None:
-        while len(rows):
-            start = index % self.capacity
-            count = min(len(rows), self.capacity - start)
-            self.rows[start : start + count].copy_(rows[:count], non_blocking=True)
-            rows, index = rows[count:], index + count
 
     def draw(self, updates: int, batch_size: int, generator: torch.Generator) -> Drawn:
         """Draw K batches of B transitions, uniformly with replacement from all that are held."""
@@ -116,7 +110,7 @@ class TransitionReplay:
             if segment.start > reached or segment.stop < reached or rows.dtype != torch.float32:
                 raise Damaged(f"{segment.file} does not continue at transition {reached}")
             skipped = max(0, oldest - segment.start)
-            self._write(rows[skipped:], segment.start + skipped)
+            write_around(self.rows, self.capacity, segment.start + skipped, rows[skipped:])
             reached = segment.stop
         if reached != added:
             raise Damaged(f"the segments in {store.folder} end at transition {reached}; {added} are expected")

@@ -60,6 +60,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """CUDA without a GPU: the log of what is asked of it."""
+    from tests.fixtures.pretended_cuda import pretend
+
+    return pretend(monkeypatch)
+
+
 @pytest.fixture(scope="session")
 def graphics() -> str:
     """The graphics library that works here. Skips the test if none does."""

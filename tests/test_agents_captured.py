@@ -1,16 +1,17 @@
-"""Captured graphs, as far as they can be tested without a GPU: when a call is recorded, and with which inputs."""
+"""Captured graphs, as far as they can be tested without a GPU: when a call is captured, and with which inputs."""
 
+import pickle
 from collections.abc import Callable, Sequence
 from functools import partial
-from types import SimpleNamespace
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from fire_rl.agents.captured import WARM_UP, Captured, FromHost, Precision, _Recording, products_in
+from fire_rl.agents.captured import WARM_UP, Captured, Precision, products_in
+from fire_rl.agents.from_host import FromHost
 from fire_rl.agents.sac import SAC, SACSettings
 from fire_rl.fire import (
     Method,
@@ -23,68 +24,70 @@ from fire_rl.fire import (
     parse_regularizer,
 )
 from fire_rl.replay import Batch, FrameReplay, TransitionReplay
+from tests.fixtures.pretended_cuda import CARD
 
 SIZES = 5, 2
 
 
-class Pretended(Captured):
-    """Behaves as on a GPU, but a recording calls the function itself on the recording's own inputs."""
-
-    def __init__(self) -> None:
-        super().__init__(torch.device("cpu"))
-        self.device = cast(torch.device, SimpleNamespace(type="cuda"))
-        self.on, self.recorded = True, 0
-
-    def _aside(self, call: Callable[..., Any], inputs: Sequence[Tensor]) -> Any:
-        return call(*inputs)
-
-    def _record(self, call: Callable[..., Tensor | None], inputs: Sequence[Tensor], generators: Any) -> _Recording:
-        self.recorded += 1
-        static = tuple(tensor.clone() for tensor in inputs)
-        output = torch.empty_like(call(*static))
-
-        def replay() -> None:
-            output.copy_(call(*static))
-
-        return _Recording(cast(torch.cuda.CUDAGraph, SimpleNamespace(replay=replay)), static, output)
+def capturing() -> Captured:
+    captured = Captured(CARD)
+    captured.on = True
+    return captured
 
 
 def doubled(value: Tensor) -> Tensor:
     return 2 * value
 
 
-def test_the_fourth_call_of_a_kind_is_recorded_and_later_ones_get_their_own_inputs() -> None:
-    captured = Pretended()
+def test_the_fourth_call_of_a_kind_is_captured_and_later_ones_get_their_own_inputs(cuda: list[str]) -> None:
+    captured = capturing()
     results = [captured(doubled, [torch.full((3,), float(number))], "double") for number in range(WARM_UP + 4)]
-    assert captured.recorded == 1
+    assert cuda.count("captured") == 1
     assert [float(result[0]) for result in results] == [2.0 * number for number in range(WARM_UP + 4)]
 
 
-def test_each_kind_and_each_shape_keeps_its_own_recording() -> None:
-    captured, held = Pretended(), torch.zeros(1)
+def test_each_kind_and_each_shape_keeps_its_own_graph(cuda: list[str]) -> None:
+    captured, held = capturing(), torch.zeros(1)
     for _ in range(WARM_UP + 3):
         captured(doubled, [torch.ones(3)], "double")
         captured(doubled, [torch.ones(4)], "double")
         captured(doubled, [torch.ones(3)], "other", lambda: [held])
-    assert captured.recorded == 3
+    assert cuda.count("captured") == 3
 
 
-def test_other_objects_are_recorded_again_even_where_their_values_are_equal() -> None:
-    captured = Pretended()
+def test_calls_on_other_tensors_are_captured_again_even_where_their_values_are_equal(cuda: list[str]) -> None:
+    captured = capturing()
     for parameter in (torch.ones(2), torch.ones(2)):
         for _ in range(WARM_UP + 2):
             captured(doubled, [torch.ones(3)], "double", partial(list, [parameter]))
-    assert captured.recorded == 2
+    assert cuda.count("captured") == 2
 
 
-def test_nothing_is_recorded_when_capturing_is_off() -> None:
-    captured = Pretended()
+@pytest.mark.parametrize("settings", [(1e-3, (0.9, 0.999), 2), (3, (0.5, (7,)), True)])
+def test_numbers_that_are_equal_need_no_other_capture(settings: tuple[Any, ...], cuda: list[str]) -> None:
+    captured = capturing()
+    for _ in range(WARM_UP + 3):
+        captured(doubled, [torch.ones(3)], "double", lambda: [pickle.loads(pickle.dumps(one)) for one in settings])
+    assert cuda.count("captured") == 1
+
+
+@pytest.mark.parametrize("other", [1.5, 1, True, (1.0,), "1.0", None])
+def test_another_number_or_one_of_another_type_needs_another_capture(other: object, cuda: list[str]) -> None:
+    captured = capturing()
+    for constant in (1.0, other):
+        for _ in range(WARM_UP + 2):
+            captured(doubled, [torch.ones(3)], "double", partial(list, [constant]))
+    assert cuda.count("captured") == 2
+
+
+def test_nothing_is_captured_when_capturing_is_off(cuda: list[str]) -> None:
+    captured = capturing()
     for _ in range(WARM_UP + 2):
         captured(doubled, [torch.ones(3)], "double", record=False)
     captured.on = False
     for _ in range(WARM_UP + 2):
         captured(doubled, [torch.ones(3)], "double")
-    assert captured.recorded == 0
+    assert not cuda
 
 
 def switches() -> list[bool]:
@@ -113,12 +116,10 @@ def test_from_the_host_and_back_without_a_gpu() -> None:
     assert not len(FromHost(captured)(lambda value: None, np.arange(3.0), "nothing"))
 
 
-def test_decisions_use_float32_whatever_updates_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    captured, seen = Pretended(), list[list[bool]]()
+def test_decisions_use_float32_whatever_updates_use(cuda: list[str]) -> None:
+    captured, seen = capturing(), list[list[bool]]()
     captured.precision = "tf32"
     from_host = FromHost(captured)
-    monkeypatch.setattr(from_host, "_send", torch.as_tensor)
-    monkeypatch.setattr(from_host, "_fetch", lambda result, kind: result.numpy())
 
     def noted(value: Tensor) -> Tensor:
         seen.append(switches())
@@ -166,24 +167,20 @@ def test_an_agent_learns_the_same_from_batches_and_from_drawn_ones() -> None:
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
 
-def test_after_an_injection_updates_are_warmed_up_again() -> None:
-    states, recorded = [], 0
-    for recording in (False, True):
+def test_after_an_injection_updates_are_warmed_up_and_captured_again(cuda: list[str]) -> None:
+    states = []
+    for on in (False, True):
         agent = SAC(*SIZES, SACSettings(critic_width=8, actor_width=8), seed=np.random.SeedSequence(0))
         manager = PlasticityManager(agent.plastic(), parse_method("injection"), Never())
-        if recording:
-            agent.captured = Pretended()
+        agent.captured = capturing()
+        agent.captured.on = on
         replay, generator = filled_transitions(), torch.Generator().manual_seed(0)
-        for number in range(2 * WARM_UP):
-            if number == WARM_UP:
+        for number in range(2 * WARM_UP + 4):
+            if number == WARM_UP + 2:
                 manager.act(Position(1, 1))
             agent.update(replay.draw(2, 4, generator), manager)
-        if recording:
-            recorded = cast(Pretended, agent.captured).recorded
         states.append(agent.state_dict())
-    assert (
-        recorded == 0
-    )  # A recording runs the update twice here, so both sides only make calls before anything is recorded.
+    assert (cuda.count("captured"), cuda.count("launch")) == (2, 4)
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
 
@@ -208,7 +205,7 @@ def test_a_manager_knows_which_methods_cannot_be_recorded() -> None:
 
 def test_the_reason_why_nothing_is_recorded_is_printed_once() -> None:
     agent = SAC(*SIZES, SACSettings(critic_width=8, actor_width=8), seed=np.random.SeedSequence(0))
-    captured, manager = Pretended(), PlasticityManager(agent.plastic(), OnesOwn(), Never())
+    captured, manager = capturing(), PlasticityManager(agent.plastic(), OnesOwn(), Never())
     said = captured.not_recorded(manager)
     assert said.endswith(":OnesOwn acts at every step and is not marked as capturable")
     assert said.startswith("updates are not captured: ")

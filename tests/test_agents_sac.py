@@ -146,7 +146,7 @@ def test_one_critic_gradient_equals_the_reference_closely():
     agent = make_agent()
     reference = Reference(agent)
     batch = Batch(*(tensor[0] for tensor in make_batch()))
-    targets = agent.critic_targets(batch, agent.noise(1, BATCH)[0, 1])
+    targets = agent.critic_targets(batch, agent.noise(1, BATCH)[0, 1], agent.temperature)
     loss, _ = agent.critic_loss(batch, targets)
     loss.backward(inputs=agent.trained_critic.parameters)
     q1, q2 = reference.values(reference.critic, batch.observations.double(), batch.actions.double())
@@ -161,8 +161,8 @@ def test_termination_stops_the_bootstrap_and_truncation_does_not():
     agent = make_agent()
     batch = Batch(*(tensor[0] for tensor in make_batch()))
     noise = agent.noise(1, BATCH)[0, 1]
-    ended = agent.critic_targets(batch._replace(terminated=torch.ones(BATCH)), noise)
-    going_on = agent.critic_targets(batch._replace(terminated=torch.zeros(BATCH)), noise)
+    ended = agent.critic_targets(batch._replace(terminated=torch.ones(BATCH)), noise, agent.temperature)
+    going_on = agent.critic_targets(batch._replace(terminated=torch.zeros(BATCH)), noise, agent.temperature)
     assert torch.equal(ended, batch.rewards)
     assert (going_on != batch.rewards).all()
 
@@ -171,7 +171,7 @@ def test_the_actor_step_computes_no_weight_gradients_of_the_critic():
     settings = SACSettings(critic_width=64, actor_width=8, batch_size=BATCH)
     agent = make_agent(settings=settings)
     observations = make_batch().observations[0]
-    loss, _ = agent.actor_loss(observations, agent.noise(1, BATCH)[0, 0])
+    loss, _ = agent.actor_loss(observations, agent.noise(1, BATCH)[0, 0], agent.temperature)
     with FlopCounterMode(display=False) as counter:
         loss.backward(inputs=agent.trained_actor.parameters)
     weights = sum(p.numel() for n, p in agent.critic.named_parameters() if n.endswith("weight") and "norm" not in n)

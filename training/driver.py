@@ -10,9 +10,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from fire_rl.fire import Position, spell
 
 from .checkpoint import Checkpoint, Values, write_checkpoint
@@ -25,6 +22,7 @@ from .output import printable
 from .progress import Progress
 from .pruning import prune
 from .reporter import Reporter
+from .sums import Sums
 from .tracking.tracking import Tracking
 from .work import Losses, State, Work, named
 
@@ -53,7 +51,7 @@ class Driver:
         self._method = spell(self.manager.method)  # the name under which the manager keeps the method's latest event
         self.progress = Progress()
         self.saved_at: int | None = None  # the step of the newest checkpoint
-        self.sums: dict[str, Tensor] = {}  # training metrics since the last log line, on the device
+        self.sums = Sums()  # of training metrics since the last log line
         self.tracking = Tracking()
         self.stop_requested: Callable[[], bool] = lambda: False
         self.on_evaluation: Callable[[int, float], object] = lambda step, value: None
@@ -125,8 +123,7 @@ class Driver:
             before = self.position
             until_event = self.manager.updates_until_event(before)
             block = owed if until_event is None else min(owed, until_event)
-            for name, value in self.work.update(block, self.manager).items():
-                self.sums[name] = self.sums.get(name, 0) + value * block
+            self.sums.add(self.work.update(block, self.manager), block)
             progress.summed_updates += block
             progress.updates += block
             owed -= block
@@ -161,8 +158,8 @@ class Driver:
         if stopping and not last:
             raise Stopped
         if last or (now.progress and self._passed(settings.log_every)):
-            self.reporter.write_training(self._means())
-            self.sums, progress.summed_updates = {}, 0
+            self.reporter.write_training(self.sums.means(progress.summed_updates))
+            self.sums, progress.summed_updates = Sums(), 0
         # A branch may begin where its trunk was stopped in an evaluation, after everything else of that boundary.
         due_now = not last and self._due(Position(before.updates, min(before.progress, now.progress - 1)))
         begins = not last and self._phase_begins and before.progress != now.progress
@@ -298,25 +295,17 @@ class Driver:
         self.tracking.attend()
         return self.stopped_by_callback or self.stop_requested()
 
-    def _means(self) -> dict[str, float]:
-        """Return the means of the training metrics since the last log line; this waits for the device."""
-        if not self.progress.summed_updates:
-            return {}
-        names = list(self.sums)
-        means = torch.stack([self.sums[name] for name in names]) / self.progress.summed_updates
-        return dict(zip(names, means.tolist(), strict=True))
-
     # State
 
     def save(self) -> None:
         """Write a checkpoint of this moment, and delete the older ones that are no longer kept."""
-        require_finite(self._means())
+        require_finite(self.sums.means(self.progress.summed_updates))
         kept = {f"manager.{name}": value for name, value in self.manager.tensors().items()}
         learner = self.work.learner()
         require_finite_tensors([*learner.items(), *kept.items()], "of the agent, about to be written to a checkpoint")
         state = self.work.state(self.folder)
         self.progress.seconds = self.reporter.seconds
-        sums = {f"sums.{name}": value for name, value in self.sums.items()}
+        sums = {f"sums.{name}": value for name, value in self.sums.by_name.items()}
         values = Values(self.progress, dict(state.values), self.manager.state_dict(), self.reporter.log.sizes())
         checkpoint = Checkpoint(learner, sums | dict(state.tensors) | kept, values, state.segments)
         write_checkpoint(self.folder, self.work.steps, checkpoint, self.made_with)
@@ -337,6 +326,6 @@ class Driver:
         self.work.restore(self.folder, checkpoint.learner, state, lambda: self.manager.load_state_dict(values.manager))
         self.manager.load_tensors(named(tensors, "manager."))
         self.progress, self.saved_at = values.progress, self.work.steps
-        self.sums = {name: value.to(self.work.device) for name, value in named(tensors, "sums.").items()}
-        if wrong := [name for name, value in self.sums.items() if value.shape or not value.isfinite()]:
+        self.sums = Sums({name: value.to(self.work.device) for name, value in named(tensors, "sums.").items()})
+        if wrong := [name for name, value in self.sums.by_name.items() if value.shape or not value.isfinite()]:
             raise ValueError(f"the sum of {wrong[0]} is not a finite number")

@@ -113,6 +113,8 @@ class Reinforcement(Work):
         If a run is resumed whose environments' states could not be saved, its open episodes end here as truncated.
         """
         super().begin(host)
+        if self.recorder is not None:
+            self.recorder.captured.say = host.say
         if self.observations is not None:
             return
         drawn = np.random.SeedSequence([self.settings.seed, self.steps]).generate_state(1)

@@ -16,8 +16,9 @@ from fire_rl.fire import PlasticityManager
 from fire_rl.fire.probe import Inputs, plain_run
 from fire_rl.replay import Batch, Drawn
 
-from ..captured import Captured, FromHost, products_in, to_gather
+from ..captured import Captured, products_in, to_gather
 from ..compiled import Compiled
+from ..from_host import FromHost
 from ..learning import SavedAgent, TrainedNetwork
 from ..optimizers import adam
 from .networks import make_network
@@ -50,6 +51,8 @@ class DQN(SavedAgent):
         self.acting_generator = torch.Generator().manual_seed(acting_seed)
         self.generators = {"acting": self.acting_generator}
         self.decisions = self.updates = 0
+        self._no_sums = torch.zeros(len(METRICS), device=self.device)
+        self._shown = 1.0, torch.ones((), device=self.device)  # a probability of exploration, also on the device
 
         # Drawn on the CPU, so that every device starts from the same weights.
         size = (settings.network, observation_shape, actions, settings.hidden_width, scale)
@@ -128,7 +131,7 @@ class DQN(SavedAgent):
 
         structure = partial(self.structure, plasticity, held)
         record = plasticity is None or plasticity.capturable
-        total = torch.zeros(len(METRICS), device=self.device)
+        total = self._no_sums
         updates, done = len(given[0]), 0
         while done < updates:
             stop = min(updates, done + self._targets_at_once())
@@ -139,7 +142,14 @@ class DQN(SavedAgent):
             if self.updates % self.settings.target_every == 0:
                 self.copy_into_target()
         metrics = dict(zip(METRICS, (total / updates).unbind(), strict=True))
-        return metrics | {"exploration": torch.full((), self.exploration, device=self.device)}
+        return metrics | {"exploration": self._exploration_on_device()}
+
+    def _exploration_on_device(self) -> Tensor:
+        """Return the probability of a random action as a tensor, which is made again only when it has changed."""
+        exploration = self.exploration
+        if exploration != self._shown[0]:
+            self._shown = exploration, torch.full((), exploration, device=self.device)
+        return self._shown[1]
 
     def block(self, total: Tensor, batches: Batch, plasticity: PlasticityManager | None = None) -> Tensor:
         """Take updates on K batches, with targets from one pass; return `total` plus the sums of the METRICS."""

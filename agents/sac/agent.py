@@ -16,8 +16,9 @@ from fire_rl.fire import Companion, PlasticityManager
 from fire_rl.fire.probe import Inputs
 from fire_rl.replay import Batch, Drawn
 
-from ..captured import Captured, FromHost, to_gather
+from ..captured import Captured, to_gather
 from ..compiled import Compiled
+from ..from_host import FromHost
 from ..learning import SavedAgent, TrainedNetwork
 from ..optimizers import adamw, optimizer_tensors, take_step
 from .networks import Actor, Critic, squashed_sample
@@ -113,7 +114,10 @@ class SAC(SavedAgent):
         return SACPolicy(self.actor, self.statistics if self.settings.normalize_observations else None)
 
     def _normalise(self, observations: Tensor) -> Tensor:
-        return self.statistics.normalise(observations) if self.settings.normalize_observations else observations.float()
+        return self._normalising()(observations)
+
+    def _normalising(self) -> Callable[[Tensor], Tensor]:
+        return self.statistics.normalising() if self.settings.normalize_observations else Tensor.float
 
     # Learning
 
@@ -148,24 +152,30 @@ class SAC(SavedAgent):
 
         `noise` has the shape (2, batch, action).
         """
+        temperature = self.temperature
         with self.captured.mixed():
-            actor_loss, log_density = self.compiled(self.actor_loss)(batch.observations, noise[0])
+            actor_loss, log_density = self.compiled(self.actor_loss)(batch.observations, noise[0], temperature)
         self.trained_actor.step(actor_loss, plasticity)
 
         entropy = -log_density.detach().mean()
         # The loss alpha (H - target) is its own gradient in log alpha.
-        self.log_temperature.grad = self.log_temperature.detach().exp() * (entropy - self.target_entropy)
+        self.log_temperature.grad = temperature * (entropy - self.target_entropy)
         take_step(self.temperature_optimizer)
 
+        temperature = self.temperature
         with self.captured.mixed():
-            targets = self.compiled(self.critic_targets)(batch, noise[1])
+            targets = self.compiled(self.critic_targets)(batch, noise[1], temperature)
             critic_loss, values = self.compiled(self.critic_loss)(batch, targets)
         self.trained_critic.step(critic_loss, plasticity)
 
         self.move_target()
         with torch.no_grad():
-            temperature = self.log_temperature.exp()
             return torch.stack((actor_loss, critic_loss, temperature, entropy, values.mean()))
+
+    @property
+    def temperature(self) -> Tensor:
+        """The present temperature alpha, a number on the device through which no gradient flows."""
+        return self.log_temperature.detach().exp()
 
     @torch.no_grad()
     def move_target(self) -> None:
@@ -173,20 +183,20 @@ class SAC(SavedAgent):
         targets: list[Tensor] = list(self.target_critic.parameters())
         torch._foreach_lerp_(targets, list[Tensor](self.critic.parameters()), self.settings.target_rate)
 
-    def actor_loss(self, observations: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    def actor_loss(self, observations: Tensor, noise: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean(alpha log pi - min Q), in which the critic and alpha are not trained, and log pi."""
         mean, log_std = self.actor(observations)
         actions, log_density = squashed_sample(mean, log_std, noise)
         values = self.critic(observations, actions).amin(0)
-        return (self.log_temperature.detach().exp() * log_density - values).mean(), log_density
+        return (temperature * log_density - values).mean(), log_density
 
     @torch.no_grad()
-    def critic_targets(self, batch: Batch, noise: Tensor) -> Tensor:
+    def critic_targets(self, batch: Batch, noise: Tensor, temperature: Tensor) -> Tensor:
         """Return r + gamma (1 - terminated) (min Q' - alpha log pi'); a truncation keeps the next state's value."""
         mean, log_std = self.actor(batch.next_observations)
         actions, log_density = squashed_sample(mean, log_std, noise)
         values = self.target_critic(batch.next_observations, actions).amin(0)
-        soft_values = values - self.log_temperature.exp() * log_density
+        soft_values = values - temperature * log_density
         return batch.rewards + self.gamma * (1 - batch.terminated) * soft_values
 
     def critic_loss(self, batch: Batch, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -202,9 +212,9 @@ class SAC(SavedAgent):
         shape = (2, len(batch.rewards), self.action_size)
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
         batch = self.normalised(batch)
-        targets = self.critic_targets(batch, noise[1])
+        targets = self.critic_targets(batch, noise[1], self.temperature)
         return {
-            "actor": lambda: self.actor_loss(batch.observations, noise[0])[0],
+            "actor": lambda: self.actor_loss(batch.observations, noise[0], self.temperature)[0],
             "critic": lambda: self.critic_loss(batch, targets)[0],
         }
 
@@ -228,8 +238,9 @@ class SAC(SavedAgent):
     @torch.no_grad()
     def normalised(self, batch: Batch) -> Batch:
         """Return batches with normalised observations, as the networks take them."""
+        normalise = self._normalising()
         return batch._replace(
-            observations=self._normalise(batch.observations), next_observations=self._normalise(batch.next_observations)
+            observations=normalise(batch.observations), next_observations=normalise(batch.next_observations)
         )
 
     def probed(self, batches: Batch) -> dict[str, Inputs]:

@@ -115,7 +115,8 @@ def _of_sac(loaded: LoadedRun, agent: SAC, networks: Mapping[str, Network]) -> l
     acting, valuing, members = inputs["actor"], inputs["critic"], agent.settings.critics
 
     def task(name: str, given: Batch, sign: float) -> Next:
-        targets = [sign * agent.critic_targets(each, noise) for each, noise in _with_noise(agent, given)]
+        alpha = agent.temperature
+        targets = [sign * agent.critic_targets(each, noise, alpha) for each, noise in _with_noise(agent, given)]
         columns = [target.unsqueeze(-1).expand(-1, members) for target in targets]
         pairs = zip(given.observations.unbind(), given.actions.unbind(), strict=True)
         return _next(name, pairs, valuing.run, columns)
