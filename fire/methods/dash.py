@@ -65,7 +65,7 @@ class Dash(Reinitialization):
 
     def rewrite(self, module: nn.Module, network: MethodNetwork, touches: Touches) -> None:
         """Shrink weights and biases by their agreement with the negative gradient."""
-        downhill = network.prepared
+        downhill = dict(network.prepared) or _downhill(network, self.alpha)  # if `ready` was not called
         parameters = {name: parameter for name, parameter in module.named_parameters() if name in downhill}
         shrunk: set[tuple[str, int | None]] = set()
         for matrix in matrices_in(module, touches):
