@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+MOST_JOINED = 2**28  # bytes of tensors that are treated as one
+
 
 def device_with_float64(tensor: Tensor) -> torch.device:
     """Return the tensor's device, or the CPU for Apple's GPUs."""
@@ -22,6 +24,12 @@ def joins(tensor: Tensor) -> bool:
     On a CPU nothing is gained, and each result depends on its own tensor only, bit by bit.
     """
     return tensor.device.type != "cpu"
+
+
+def is_full(tensors: Iterable[Tensor]) -> bool:
+    """Whether no further tensor should be joined with these: they do not join, or would take too much memory."""
+    tensors = list(tensors)
+    return not joins(tensors[0]) or sum(each.nbytes for each in tensors) >= MOST_JOINED
 
 
 def stacked(values: Iterable[Tensor]) -> Tensor:

@@ -16,7 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .activity import HeadInput, Watch, feature_measures, missing_measures, silent_layers, unit_measures
 from .curvature import top_eigenvalue
-from .devices import double, joins, stacked
+from .devices import double, is_full, stacked
 from .layers import Matrix
 from .matrices import last_layers, take_inventory
 from .network import Loss, Network
@@ -155,17 +155,25 @@ def singular_values(matrix: Matrix) -> Tensor:
 
 @torch.no_grad()
 def singular_values_of(matrices: Sequence[Matrix]) -> list[Tensor]:
-    """Return the singular values of several matrices, on a GPU with one call for all Gram matrices of a size."""
-    alike: dict[Hashable, list[tuple[int, Tensor, Tensor]]] = {}
+    """Return the singular values of several matrices, on a GPU with one call for many Gram matrices of a size."""
+    alike: dict[Hashable, dict[int, tuple[Tensor, Tensor]]] = {}
+    found: dict[int, Tensor] = {}
     for number, matrix in enumerate(matrices):
         stack = double(matrix.view).reshape(-1, matrix.d_out, matrix.d_in) / matrix.scale
         largest = stack.abs().amax((-2, -1), keepdim=True).clamp_min(torch.finfo(stack.dtype).tiny)
         product = gram(stack / largest)
-        key = (product.device, product.shape[-1]) if joins(product) else number
-        alike.setdefault(key, []).append((number, product, largest[..., 0]))
-    found: dict[int, Tensor] = {}
+        key = product.device, product.shape[-1]
+        group = alike.setdefault(key, {})
+        group[number] = product, largest[..., 0]
+        if is_full(product for product, _ in group.values()):
+            found |= _decomposed(alike.pop(key))
     for group in alike.values():
-        numbers, products, largest_entries = zip(*group, strict=True)
-        values = (eigenvalues(torch.cat(products)).sqrt() * torch.cat(largest_entries)).cpu()
-        found |= zip(numbers, values.split([len(product) for product in products]), strict=True)
+        found |= _decomposed(group)
     return [found[number] for number in range(len(matrices))]
+
+
+def _decomposed(group: Mapping[int, tuple[Tensor, Tensor]]) -> dict[int, Tensor]:
+    """Return the singular values, by number, of matrices with these Gram matrices and these largest entries."""
+    products, largest = zip(*group.values(), strict=True)
+    values = (eigenvalues(torch.cat(products)).sqrt() * torch.cat(largest)).cpu()
+    return dict(zip(group, values.split([len(product) for product in products]), strict=True))

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import nn
 
-from .devices import joins
+from .devices import is_full
 from .layers import Matrix
 from .matrices import Inventory, refuse_not_real, take_inventory
 from .patterns import Patterns, Split
@@ -127,21 +127,24 @@ def project_(matrix: Matrix, solver: Solver, steps: int | None = None) -> None:
 
 
 def project_all_(matrices: Iterable[Matrix], solver: Solver, steps: int | None = None) -> None:
-    """Project matrices in place. On a GPU those of one shape are projected together, with fewer and larger products."""
+    """Project matrices in place. On a GPU many of one shape are projected together, with fewer and larger products."""
     alike: dict[Hashable, list[Matrix]] = {}
-    for number, matrix in enumerate(matrices):
+    for matrix in matrices:
         view = matrix.view
-        key = (view.device, view.dtype, *sorted(view.shape[-2:])) if joins(view) else number
-        alike.setdefault(key, []).append(matrix)
+        key = view.device, view.dtype, *sorted(view.shape[-2:])
+        group = alike.setdefault(key, [])
+        group.append(matrix)
+        if is_full(each.view for each in group):
+            _project_together_(alike.pop(key), solver, steps)
     for group in alike.values():
-        if len(group) == 1:
-            project_(group[0], solver, steps)
-        else:
-            _project_together_(group, solver, steps)
+        _project_together_(group, solver, steps)
 
 
 def _project_together_(alike: Sequence[Matrix], solver: Solver, steps: int | None) -> None:
     """Project matrices that have the same shape, apart from transposition, as one stack."""
+    if len(alike) == 1:
+        project_(alike[0], solver, steps)
+        return
     tall = [matrix.view.mT if matrix.d_out < matrix.d_in else matrix.view for matrix in alike]
     stacks = [view.reshape(-1, *view.shape[-2:]) for view in tall]
     factors = polar_factor(torch.cat(stacks), solver, steps).split([len(stack) for stack in stacks])

@@ -205,10 +205,13 @@ def test_matrices_that_are_joined_on_a_gpu_are_projected_and_measured_as_one_by_
     wanted = fire.PlasticityManager([twin], fire.Fire(solver=solver), fire.At((1,))).act(fire.Position(1, 1))
     assert calls == [1, 1, 1, 9, 1] * 2
     calls.clear()
-    for place in ("measures", "projection"):
-        monkeypatch.setattr(f"fire_rl.fire.{place}.joins", lambda tensor: True)
+    monkeypatch.setattr("fire_rl.fire.devices.joins", lambda tensor: True)
     found = fire.PlasticityManager([network], fire.Fire(solver=solver), fire.At((1,))).act(fire.Position(1, 1))
     assert calls == [12, 1] * 2  # before and after
+    calls.clear()
+    monkeypatch.setattr("fire_rl.fire.devices.MOST_JOINED", 2 * 6 * 6 * 8)
+    fire.PlasticityManager([network], fire.NoMethod(), fire.Never()).act(fire.Position(1, 1))
+    assert calls == [2, 10, 1], "a group that takes too much memory is not made larger"
     for parameter, other in zip(module.parameters(), twin.module.parameters(), strict=True):
         torch.testing.assert_close(parameter, other, rtol=1e-12, atol=1e-12)
     for row, wanted_row in zip(found.networks[0].matrices, wanted.networks[0].matrices, strict=True):
