@@ -1,8 +1,9 @@
 """Measures a GPU in one table: update rates and their floors, costs, whole loops, a JAX program, and tests of equality.
 
-    python -m benchmarks.gpu [--minutes 10] [--parts sac dqn] [--out FOLDER]
-    python -m benchmarks.gpu --parts first         then --parts second: two calls of about seven minutes each
-    python -m benchmarks.gpu --device cpu --quick  tries the program on a machine without a GPU
+    python -m benchmarks.gpu [--minutes 10] [--out FOLDER]   the first group of parts, the most informative ones
+    python -m benchmarks.gpu --parts second                  the others, in a second call of about seven minutes
+    python -m benchmarks.gpu --parts sac jax                 some parts
+    python -m benchmarks.gpu --device cpu --quick            tries the program on a machine without a GPU
 
 Each part runs in its own process with a time limit, so that a part that fails, hangs or is killed does not stop the
 others. table.txt and results.json are written after each part; log.txt contains the other output of the parts.
@@ -60,7 +61,7 @@ class Options:
             argument_default=argparse.SUPPRESS,  # options that are not given have the defaults above
         )
         add = parser.add_argument
-        add("--parts", nargs="+", metavar="PART", help="by name or as a group, first or second; unset: all")
+        add("--parts", nargs="+", metavar="PART", help="by name or as a group, first or second; unset: first")
         add("--list", action="store_true", help="show the parts with their seconds and packages, and run nothing")
         add(
             "--minutes",
@@ -103,7 +104,7 @@ def listed() -> Iterator[str]:
     """Yield the lines of `--list`."""
     for group, parts in GROUPS.items():
         usual = sum(part.usual for part in parts)
-        yield f"{f'--parts {group}':16s} {usual:4.0f}"
+        yield f"{f'--parts {group}':16s} {usual:4.0f}  (estimated)"
         yield f"  {'':14s} {'s':>4s} {'limit':>6s}  {'besides torch and NumPy':28s}"
         for part in parts:
             yield f"  {part.name:14s} {part.usual:4.0f} {part.limit:6.0f}  {part.needs:28s} {part.meaning}"

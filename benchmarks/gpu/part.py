@@ -20,7 +20,7 @@ class Part:
 
     name: str
     meaning: str
-    usual: float  # seconds on an H100 or H200
+    usual: float  # seconds on an H100 or H200, estimated
     limit: float  # seconds, at most
     entry: str  # .module:function, called with a Setting and Rows; imported only in the part's own process
     needs: str = ""  # packages beside torch and NumPy, separated by spaces, as pip takes them
