@@ -16,6 +16,7 @@ from fire_rl.training.language import Language, LanguageRun
 from fire_rl.training.learners import LEARNERS
 from tests.fixtures import phased_runs
 from tests.fixtures.phased_runs import lines
+from tests.fixtures.slow import slow
 
 SIZE = "--phase-updates 4 5 --batch-size 4 --context 16 --eval-sequences 8 --eval-at-once 4"
 OFTEN = "--eval-every 3 --log-every 3 --measure-every 7 --checkpoint-every 4"
@@ -44,7 +45,7 @@ def made(texts: Path, *words: str) -> Language:
 
 
 @pytest.mark.usefixtures("unrendered")
-@pytest.mark.parametrize("method", ["fire", "redo"])
+@pytest.mark.parametrize("method", ["fire", slow("redo")])
 def test_a_resumed_run_equals_one_that_never_stopped(tmp_path: Path, texts: Path, method: str):
     words = f"{RUN} --data-dir {texts} --reinit {method} --at-once 3"
     train(words, tmp_path / "whole")

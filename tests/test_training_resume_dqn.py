@@ -8,6 +8,7 @@ from benchmarks.differences import differences
 from fire_rl.commands.train import train_dqn as train
 from fire_rl.training.checkpoint import steps_of
 from fire_rl.training.lines import read_lines
+from tests.fixtures.slow import slow
 from tests.test_training_resume import kill
 from tests.test_training_resume_suites import interrupted
 
@@ -22,7 +23,7 @@ TINY = [
 TASKS = ["CartPole-v1", "MinAtar/Breakout-v1", "Breakout"]
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", ["CartPole-v1", slow("MinAtar/Breakout-v1"), "Breakout"])
 def test_an_interrupted_and_resumed_run_equals_the_uninterrupted_one(task, tmp_path, monkeypatch, capsys):
     whole, folder = tmp_path / "whole", tmp_path / "run"
     tiny = [*TINY, "--env", task]

@@ -11,6 +11,7 @@ from fire_rl.commands.train import train_sac as train_here
 from fire_rl.envs.suite import benchmark_names
 from fire_rl.training.checkpoint import steps_of
 from fire_rl.training.lines import read_lines
+from tests.fixtures.slow import slow
 from tests.test_training_resume import kill, train
 
 pytestmark = pytest.mark.usefixtures("unrendered")
@@ -46,7 +47,7 @@ def interrupted(
             script(arguments)
 
 
-@pytest.mark.parametrize("task", ["HalfCheetah-v5", *SUITE])
+@pytest.mark.parametrize("task", [slow("HalfCheetah-v5"), *SUITE])
 def test_an_interrupted_and_resumed_run_equals_the_uninterrupted_one(task, tmp_path, monkeypatch, capsys):
     whole, folder = tmp_path / "whole", tmp_path / "run"
     assert train_here([*TINY, "--env", task, "--run-dir", str(whole)]) == 0

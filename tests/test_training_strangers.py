@@ -12,6 +12,7 @@ import pytest
 from benchmarks.differences import differences
 from tests.fixtures.forgery import NESTED, seal
 from tests.fixtures.mutations import SPARSE
+from tests.fixtures.slow import slow
 from tests.fixtures.strangers import (
     MIDDLE,
     NEW,
@@ -28,11 +29,6 @@ from tests.fixtures.strangers import (
 )
 
 NEWEST = f"checkpoints/{int(STEPS):012d}"
-
-
-def slow(*values: object) -> Any:
-    """Slow cases, which test the same as the others."""
-    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from fire_rl.training.learners import LEARNERS
 from fire_rl.training.vision import Vision, VisionRun, chosen_images
 from tests.fixtures import phased_runs
 from tests.fixtures.phased_runs import lines
+from tests.fixtures.slow import slow
 
 SIZE = "--images 100 --batch-size 16 --first-epochs 4 --epochs 2"
 OFTEN = "--eval-every 5 --log-every 5 --measure-every 7 --checkpoint-every 6 --eval-training-images 40"
@@ -54,7 +55,7 @@ def test_a_finished_run_is_made_no_longer_than_its_phases(tmp_path: Path):
 
 
 @pytest.mark.usefixtures("unrendered")
-@pytest.mark.parametrize("task", ["warm-start", "continual --phases 3", "class-incremental --phases 5"])
+@pytest.mark.parametrize("task", ["warm-start", slow("continual --phases 3"), "class-incremental --phases 5"])
 def test_a_resumed_run_equals_one_that_never_stopped(tmp_path: Path, task: str):
     words = f"{RUN} --task {task} --reinit redo --augment flip-crop --label-noise 0.2"
     train(words, tmp_path / "whole")
@@ -69,7 +70,7 @@ def test_a_resumed_run_equals_one_that_never_stopped(tmp_path: Path, task: str):
 @pytest.mark.usefixtures("unrendered")
 @pytest.mark.parametrize(
     "method",
-    ["fire", "dash", "none", *(pytest.param(name, marks=pytest.mark.slow) for name in ("reset", "shrink-perturb"))],
+    ["fire", "dash", *map(slow, ("none", "reset", "shrink-perturb"))],
 )
 def test_a_branch_at_a_phase_equals_a_run_from_the_start(tmp_path: Path, method: str):
     words = f"{RUN} --task continual --phases 3"

@@ -11,6 +11,7 @@ from fire_rl.agents.vision.classifier import make_classifier
 from fire_rl.agents.vision.settings import ClassifierSettings
 from tests.fixtures import phased_runs
 from tests.fixtures.phased_runs import lines
+from tests.fixtures.slow import slow
 
 SIZE = "--images 100 --batch-size 16 --first-epochs 4 --epochs 2"
 OFTEN = "--eval-every 5 --log-every 5 --measure-every 7 --checkpoint-every 6 --eval-training-images 40"
@@ -58,7 +59,7 @@ def test_muon_moves_at_ten_times_the_learning_rate():
 
 
 @pytest.mark.usefixtures("unrendered")
-@pytest.mark.parametrize("method", ["none", "fire", "redo", "injection"])
+@pytest.mark.parametrize("method", [*map(slow, ("none", "redo")), "fire", "injection"])
 def test_a_branch_of_a_trunk_with_adam_may_continue_with_muon_like_a_run_from_the_start(tmp_path: Path, method: str):
     train(f"{RUN} --reinit {method} {ADAM_THEN_MUON}", tmp_path / "whole")
     train(f"{RUN} --steps 4 --checkpoint-at 4", tmp_path / "trunk")
@@ -70,7 +71,7 @@ def test_a_branch_of_a_trunk_with_adam_may_continue_with_muon_like_a_run_from_th
 
 
 @pytest.mark.usefixtures("unrendered")
-@pytest.mark.parametrize("stopped", [3, 4, 9])  # before, at and after the beginning of the second phase
+@pytest.mark.parametrize("stopped", [slow(3), 4, slow(9)])  # before, at and after the beginning of the second phase
 def test_such_a_run_that_is_resumed_equals_one_that_never_stopped(tmp_path: Path, stopped: int):
     words = f"{RUN} --reinit redo {ADAM_THEN_MUON}"
     train(words, tmp_path / "whole")
