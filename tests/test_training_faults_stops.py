@@ -1,6 +1,7 @@
 """Runs that are stopped, or that cannot write or draw: a checkpoint is left, and one line says why."""
 
 import contextlib
+import errno
 import os
 import re
 import signal
@@ -45,15 +46,12 @@ def test_a_picture_that_cannot_be_drawn_does_not_end_a_run(copy: Path, monkeypat
 def test_slow_pictures_are_drawn_rarely_and_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     drawn: list[tuple[str, int]] = []
 
-    def slowly(name: str) -> Callable[..., None]:
-        def draw(history: History, *_: Any) -> None:
-            drawn.append((name, history.count))
-            time.sleep(0.5)  # a twentieth of 10 seconds, longer than the run
+    def noted(name: str) -> Callable[..., None]:
+        return lambda history, *_: drawn.append((name, history.count))
 
-        return draw
-
+    monkeypatch.setattr("fire_rl.training.reporter.SHARE_OF_PICTURES", 1e-9)  # a microsecond is too much in such a run
     for name in ("draw_curve", "draw_measures"):
-        monkeypatch.setattr(f"fire_rl.training.reporter.{name}", slowly(name))
+        monkeypatch.setattr(f"fire_rl.training.reporter.{name}", noted(name))
     train(*TINY, "--run-dir", str(tmp_path / "run"))
     lines = len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
     assert [name for name, _ in drawn] == ["draw_curve", "draw_measures"] * 2
@@ -246,6 +244,9 @@ def test_a_checkpoint_that_failed_leaves_no_files_behind(tmp_path: Path, monkeyp
         MemoryError(),
         torch.OutOfMemoryError("CUDA out of memory"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
     ],
 )
 def test_a_lack_of_memory_is_not_taken_for_damage(copy: Path, monkeypatch: pytest.MonkeyPatch, error: Exception):

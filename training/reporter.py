@@ -76,7 +76,8 @@ class Reporter:
         try:
             do()
         except Exception as error:  # graphics libraries and disks raise errors of many kinds
-            kind, reason = what.partition("-")[0], f"{type(error).__name__}: {error}"  # all videos are of one kind
+            words = error.strerror if isinstance(error, OSError) and error.strerror else error  # without file names
+            kind, reason = what.partition("-")[0], f"{type(error).__name__}: {words}"  # all videos are of one kind
             if (kind, reason) not in self._reported:
                 self._reported.add((kind, reason))
                 self.bar.write(f"warning: no {what} ({reason}); going on", file=sys.stderr)

@@ -47,7 +47,7 @@ from .folder import is_run, refuse_links
 from .learners import build, command_name, read_config
 from .made_with import made_with
 from .memory import keep_large_blocks, only_new_objects_collected
-from .output import printable
+from .output import LONGEST_LINE, printable
 from .policy import split_run
 from .pruning import delete_temporary_files
 from .restoring import restore, restore_newest, say_what_changed
@@ -61,6 +61,8 @@ from .tracking.board import write_hparams
 from .tracking.names import require_packages
 from .tracking.tracking import Tracking, about_run, hparams_of
 from .unresolved import words_again
+
+REPEAT = "repeat it with"  # begins the line with the command that makes the same run again
 
 
 def run(request: Request) -> int:
@@ -102,7 +104,7 @@ def start(request: Request, watch: Callable[[int, float], object]) -> Result:
                     refuse_changed_sources(split_run(request.branch_from)[0], config, evaluated=True)
                 driver, step = Driver(folder, config, work, made), None
                 words = words_again(config, request.branch_from, request.given, request.trust)
-                notes.append(f"repeat it with  {typed(command_name(config), *words)}")
+                notes.append(f"{REPEAT}  {typed(command_name(config), *words)}")
                 tracking.require_ready()
                 try:
                     with writable(folder):
@@ -263,7 +265,8 @@ def drive(config: Config, driver: Driver, step: int | None, notes: list[str]) ->
     print(f"{folder}: {_where_it_begins(config, step)}")
     warnings = (*settings.warnings(), *driver.manager.notes)
     for note in (*notes, *work.notes, *(f"warning: {warning}" for warning in warnings)):
-        print(printable(note), file=sys.stderr if note.startswith("warning") else sys.stdout)
+        longest = None if note.startswith(REPEAT) else LONGEST_LINE  # a command is of no use if a part is missing
+        print(printable(note, longest), file=sys.stderr if note.startswith("warning") else sys.stdout)
     say_what_it_costs(settings, work)
     driver.count_scheduled(rhythm_of(folder, config))
     try:

@@ -75,7 +75,12 @@ def is_slimmed(run: Path) -> bool:
 
 def is_over(run: Path) -> bool:
     """Whether the run has finished or diverged."""
-    return has_finished(run) or isinstance(_last(run, read_config(run)), Divergence)
+    return has_finished(run) or has_diverged(run)
+
+
+def has_diverged(run: Path) -> bool:
+    """Whether the run's last line says that it diverged."""
+    return isinstance(_last(run, read_config(run)), Divergence)
 
 
 def has_finished(run: Path) -> bool:
