@@ -13,7 +13,6 @@ from fire_rl.place import program
 from fire_rl.training.command_line import read_options
 from fire_rl.training.files import FolderLock
 from fire_rl.training.folder import refuse_links, runs_below
-from fire_rl.training.learners import read_config
 from fire_rl.training.slim import has_diverged, is_over, slim, would_free
 
 

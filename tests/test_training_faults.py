@@ -178,6 +178,13 @@ def test_counts_that_no_run_has_are_refused_in_one_line(copy: Path, tmp_path: Pa
     assert not (tmp_path / "branch").exists()
 
 
+def test_a_count_that_is_too_large_is_refused_with_its_upper_bound(copy: Path):
+    settings = read_json(copy / "config.json")
+    write_json(copy / "config.json", settings | {"run": settings["run"] | {"steps": 2**60}})
+    said = train("--resume", str(copy), code=2)
+    assert "--steps 1152921504606846976 given; allowed are whole numbers up to 9,007,199,254,740,992 (2**53)" in said
+
+
 def test_a_trunk_that_is_no_text_is_refused_before_training(copy: Path):
     write_json(copy / "config.json", read_json(copy / "config.json") | {"branch_from": 5})
     said = train("--resume", str(copy), "--steps", "420", code=2)

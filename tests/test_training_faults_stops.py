@@ -35,12 +35,12 @@ pytestmark = pytest.mark.usefixtures("unrendered_module")
 
 @pytest.mark.parametrize("name", ["draw_measures", "draw_curve"])
 def test_a_picture_that_cannot_be_drawn_does_not_end_a_run(copy: Path, monkeypatch: pytest.MonkeyPatch, name: str):
-    def full(*arguments: Any) -> None:
-        raise OSError(28, "No space left on device")
+    def full(history: History, folder: Path, title: str) -> None:
+        raise OSError(28, "No space left on device", str(folder / f".{name}-{history.count}.tmp"))
 
     monkeypatch.setattr(f"fire_rl.training.reporter.{name}", full)
     said = train("--resume", str(copy), "--steps", "420")
-    assert said.count("No space left on device); going on") == 1
+    assert said.count("(OSError: No space left on device); going on") == 1
 
 
 def test_slow_pictures_are_drawn_rarely_and_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
