@@ -308,7 +308,7 @@ def test_a_disk_that_is_full_where_a_run_diverges_hides_no_divergence(tmp_path: 
     ("place", "said"),
     [
         ("session.announce", "the run begins at step 0 again with python train_sac.py --resume"),
-        ("session.Tracking.finish", "the run itself is finished"),
+        ("tracking.tracking.Tracking.finish", "the run itself is finished"),
     ],
 )
 def test_ctrl_c_after_a_run_has_begun_is_not_answered_with_the_command_that_began_it(

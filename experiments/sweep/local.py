@@ -90,7 +90,8 @@ def usable_gpus(flags: Flags) -> tuple[str | None, ...]:
 def warning_of_shared_gpus(flags: Flags, slots: int, memory_with: Callable[[float], float]) -> str | None:
     """Return a warning if the runs that share a GPU do not fit on it.
 
-    `memory_with` returns the bytes of a GPU that a run needs, given the free ones. Runs begin together, so that each run finds the GPU empty when it decides whether its replay fits there.
+    `memory_with` returns the bytes of a GPU that a run needs, given the free ones. Runs begin together, so that each
+    finds the GPU empty when it decides whether its replay fits there.
     """
     gpus = usable_gpus(flags)
     together = -(-slots // len(gpus)) if gpus else 0
