@@ -23,6 +23,7 @@ from fire_rl.training.files import read_json
 from fire_rl.training.history import History
 from fire_rl.training.lines import read_lines
 from fire_rl.training.log import RunLog
+from fire_rl.training.output import printable
 from fire_rl.training.reinforcement import Reinforcement
 from fire_rl.training.result import Result
 from tests.fixtures import faulty_runs
@@ -320,3 +321,8 @@ def test_ctrl_c_after_a_run_has_begun_is_not_answered_with_the_command_that_bega
     monkeypatch.setattr(f"fire_rl.training.{place}", interrupted)
     with pytest.raises(KeyboardInterrupt, match=said):
         train(*TINY, "--steps", "60", "--run-dir", str(tmp_path / "run"))
+
+
+def test_a_line_is_shortened_unless_it_has_no_limit():
+    assert printable("a" * 4_000) == "a" * 3_000 + "..."
+    assert printable("a" * 4_000 + "\n", None) == "a" * 4_000 + "\\n"
