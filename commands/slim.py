@@ -13,9 +13,7 @@ from fire_rl.place import program
 from fire_rl.training.command_line import read_options
 from fire_rl.training.files import FolderLock
 from fire_rl.training.folder import refuse_links, runs_below
-from fire_rl.training.learners import read_config
-from fire_rl.training.lines import Divergence
-from fire_rl.training.slim import is_over, slim, would_free
+from fire_rl.training.slim import has_diverged, is_over, slim, would_free
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,7 @@ def why_left(run: Path) -> str | None:
     """Return why a run is left as it is: it has not finished, or branches still begin with it; None otherwise."""
     if not is_over(run):
         return "the run has not finished"
-    diverged = isinstance(read_config(run).reader.last(run), Divergence)
-    branch = None if diverged else waiting_branch(run)
+    branch = None if has_diverged(run) else waiting_branch(run)
     return f"its planned branch {branch} has no result yet" if branch else None
 
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -54,13 +55,14 @@ def show_plan(
     check_sources(jobs)
     if not on_cluster:
         slots = slots or default_slots(grid.threads, len(gpus), memory_of_a_run(weights), runs_per_gpu)
-        warn_of_shared_gpus(grid, jobs, slots, weights)
+        warn_of_shared_gpus(grid, states_of(jobs, retry), slots, weights)
     say_plan(jobs, states_of(jobs, retry), weights, rates, None if on_cluster else slots)
 
 
-def warn_of_shared_gpus(grid: Grid, jobs: Sequence[Job], slots: int, weights: Mapping[str, Weight]) -> None:
-    """Print a warning if the runs that share a GPU of this machine do not fit on it."""
-    if warning := warning_of_shared_gpus(grid.flags, min(slots, len(jobs)), gpu_memory_of_a_run(weights)):
+def warn_of_shared_gpus(grid: Grid, states: Mapping[Path, str], slots: int, weights: Mapping[str, Weight]) -> None:
+    """Print a warning if the runs still to do that share a GPU of this machine do not fit on it."""
+    left = sum(state in ("new", "interrupted") for state in states.values())
+    if warning := warning_of_shared_gpus(grid.flags, min(slots, left), partial(gpu_memory_of_a_run, weights)):
         print(warning, file=sys.stderr)
 
 
@@ -97,7 +99,7 @@ def run_comparison(
     check_sources(jobs)
     pool = make_pool(memory_of_a_run(weights)) if weights else None
     if weights and isinstance(pool, LocalPool):
-        warn_of_shared_gpus(grid, jobs, pool.slots, weights)
+        warn_of_shared_gpus(grid, states_of(jobs, retry), pool.slots, weights)
     keep(grid)
     for job in jobs:
         if sweep.state(job) in ("finished", "diverged"):

@@ -79,7 +79,10 @@ class At(Schedule):
 
 
 class AtUpdates(At):
-    """Like `At` for a run whose progress is counted in updates, where a point may fall inside a block of updates."""
+    """Like `At` for a training loop of one's own that counts progress in updates and makes them in blocks.
+
+    It makes the blocks end at the points, which may fall inside a block otherwise. Runs of this project use `At`.
+    """
 
     def next_update(self, position: Position) -> int | None:
         """Return the update of the next event; None after the last one."""

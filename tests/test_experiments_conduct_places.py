@@ -2,10 +2,14 @@
 
 import io
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from fire_rl.experiments.comparison import warn_of_shared_gpus
 from fire_rl.experiments.failure import Failure, log_path
 from fire_rl.experiments.sweep.conduct import conduct, look
 from fire_rl.experiments.sweep.estimate import gpu_memory_of_a_run
@@ -122,10 +126,26 @@ def test_runs_that_together_need_more_than_a_gpu_has_are_warned_about(
     Pretended(monkeypatch, gpus=2)
     monkeypatch.setattr("fire_rl.experiments.sweep.local.free_on_gpus", lambda flags: [80 * 10**9, 10 * 10**9])
     weights = {"a": Weight(RunSettings(), checkpoint=10**8, replay=4 * 10**8)}
-    warning = warning_of_shared_gpus((), slots, gpu_memory_of_a_run(weights))
+    warning = warning_of_shared_gpus((), slots, partial(gpu_memory_of_a_run, weights))
     assert (warning is not None) == warned
     assert warning is None or "5 runs at once on a GPU take about 10.0 GB of its memory" in warning
     assert warning is None or warning.endswith("; --runs-per-gpu 4 takes less")
+
+
+def test_a_replay_that_does_not_fit_on_a_gpu_is_not_counted_there():
+    weights = {"a": Weight(RunSettings(), checkpoint=10**8, replay=4 * 10**9)}
+    assert gpu_memory_of_a_run(weights, 6e9) - gpu_memory_of_a_run(weights, 5e9) == 4e9
+
+
+def test_only_runs_still_to_do_are_counted_on_the_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    Pretended(monkeypatch, gpus=1)
+    monkeypatch.setattr("fire_rl.experiments.sweep.local.free_on_gpus", lambda flags: [5 * 10**9])
+    weights, finished = {"a": Weight(RunSettings(), checkpoint=10**9, replay=0)}, {tmp_path / "a": "finished"}
+    grid: Any = SimpleNamespace(flags=())
+    warn_of_shared_gpus(grid, finished | {tmp_path / "b": "new"}, 2, weights)
+    assert capsys.readouterr().err == ""
+    warn_of_shared_gpus(grid, {tmp_path / "a": "interrupted", tmp_path / "b": "new"}, 2, weights)
+    assert "2 runs at once on a GPU take about 5.0 GB" in capsys.readouterr().err
 
 
 def test_the_memory_of_gpus_is_asked_for_in_another_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -117,6 +117,15 @@ def test_a_callback_is_told_of_each_scheduled_evaluation_once_as_it_counts(sched
     assert result.best == max(value for _, value in seen)
 
 
+def test_a_callback_that_stops_before_an_event_does_not_stop_the_resumed_run_there_again(tmp_path: Path):
+    given: dict[str, Any] = {**TINY, "eval_every": 40, "checkpoint_every": 80, "reinit": "reset", "reinit_at": (80,)}
+    stopped = training.run("dqn", **given, run_dir=tmp_path / "run", on_evaluation=lambda step, value: step == 80)
+    assert (stopped.ending, stopped.stopped) == ("stopped", "callback")
+    assert stopped.step > 80
+    result = training.run("dqn", resume=tmp_path / "run", quiet=True, on_evaluation=lambda step, value: step == 80)
+    assert result.ending == "finished"
+
+
 def test_an_exception_of_a_callback_is_raised(tmp_path: Path):
     def watch(step: int, value: float) -> None:
         raise LookupError(step)

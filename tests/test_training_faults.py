@@ -1,6 +1,7 @@
 """What a run has written is not lost, whatever is deleted or edited, and code that only files name is not imported."""
 
 import json
+import os
 import shutil
 import subprocess
 import weakref
@@ -34,6 +35,53 @@ def test_deleted_checkpoints_are_no_reason_to_train_again_from_the_start(copy: P
     assert "has metrics up to step 400 but no checkpoint any more" in said
     assert "--restart True" in said
     assert (copy / "metrics.jsonl").read_bytes() == metrics
+
+
+def test_a_finished_run_with_a_whole_checkpoint_is_not_trained_again(copy: Path):
+    metrics = (copy / "metrics.jsonl").read_bytes()
+    said = train("--resume", str(copy), "--restart", "True")
+    assert "finished already, at step 400" in said
+    assert "warning: --restart has no effect" in said
+    assert (copy / "metrics.jsonl").read_bytes() == metrics
+
+
+def test_a_finished_run_without_a_whole_checkpoint_is_trained_again_only_if_asked_for(whole: Path, copy: Path):
+    for step in steps_of(copy):
+        (folder_of(copy, step) / "agent.safetensors").write_bytes(b"")
+    said = train("--resume", str(copy))
+    assert "none of its checkpoints is whole; --restart True trains it again" in said
+    assert "a larger --steps" not in said
+    train("--resume", str(copy), "--restart", "True")
+    assert differences(whole, copy) == []
+
+
+def test_a_finished_run_is_slimmed_only_if_its_newest_checkpoint_is_whole(copy: Path):
+    steps, settings = steps_of(copy), read_json(copy / "config.json")
+    write_json(copy / "config.json", settings | {"run": settings["run"] | {"keep_replay": False}})
+    newest = folder_of(copy, steps[-1]) / "agent.safetensors"
+    content = newest.read_bytes()
+    newest.write_bytes(content[:-1])
+    train("--resume", str(copy))
+    assert steps_of(copy) == steps
+    newest.write_bytes(content)
+    assert "it was slimmed" in train("--resume", str(copy))
+    assert steps_of(copy) == steps[-1:]
+
+
+def test_pictures_of_a_finished_run_are_drawn_if_they_are_missing_or_old(copy: Path, monkeypatch: pytest.MonkeyPatch):
+    drawn: list[str] = []
+    for name in ("draw_curve", "draw_measures"):
+        monkeypatch.setattr(f"fire_rl.training.reporter.{name}", lambda *_, name=name: drawn.append(name))
+    (copy / "measures.png").touch()  # so short a run has none
+    train("--resume", str(copy))
+    assert drawn == []
+    (copy / "curve.png").unlink()
+    train("--resume", str(copy))
+    assert drawn == ["draw_curve"]
+    (copy / "curve.png").touch()
+    os.utime(copy / "measures.png", (0, 0))
+    train("--resume", str(copy))
+    assert drawn == ["draw_curve", "draw_measures"]
 
 
 def test_a_restart_that_is_asked_for_trains_again_from_the_start(whole: Path, copy: Path):
@@ -176,6 +224,13 @@ def test_counts_that_no_run_has_are_refused_in_one_line(copy: Path, tmp_path: Pa
         said = train(*words, code=2)
         assert f"config.json: --{name.replace('_', '-')} 0 in the run's config; allowed is a number above 0" in said
     assert not (tmp_path / "branch").exists()
+
+
+def test_a_count_that_is_too_large_is_refused_with_its_upper_bound(copy: Path):
+    settings = read_json(copy / "config.json")
+    write_json(copy / "config.json", settings | {"run": settings["run"] | {"steps": 2**60}})
+    said = train("--resume", str(copy), code=2)
+    assert "--steps 1152921504606846976 given; allowed are whole numbers up to 9,007,199,254,740,992 (2**53)" in said
 
 
 def test_a_trunk_that_is_no_text_is_refused_before_training(copy: Path):

@@ -1,6 +1,7 @@
 """Runs that are stopped, or that cannot write or draw: a checkpoint is left, and one line says why."""
 
 import contextlib
+import errno
 import os
 import re
 import signal
@@ -22,6 +23,7 @@ from fire_rl.training.files import read_json
 from fire_rl.training.history import History
 from fire_rl.training.lines import read_lines
 from fire_rl.training.log import RunLog
+from fire_rl.training.output import printable
 from fire_rl.training.reinforcement import Reinforcement
 from fire_rl.training.result import Result
 from tests.fixtures import faulty_runs
@@ -34,26 +36,23 @@ pytestmark = pytest.mark.usefixtures("unrendered_module")
 
 @pytest.mark.parametrize("name", ["draw_measures", "draw_curve"])
 def test_a_picture_that_cannot_be_drawn_does_not_end_a_run(copy: Path, monkeypatch: pytest.MonkeyPatch, name: str):
-    def full(*arguments: Any) -> None:
-        raise OSError(28, "No space left on device")
+    def full(history: History, folder: Path, title: str) -> None:
+        raise OSError(28, "No space left on device", str(folder / f".{name}-{history.count}.tmp"))
 
     monkeypatch.setattr(f"fire_rl.training.reporter.{name}", full)
     said = train("--resume", str(copy), "--steps", "420")
-    assert said.count("No space left on device); going on") == 1
+    assert said.count("(OSError: No space left on device); going on") == 1
 
 
 def test_slow_pictures_are_drawn_rarely_and_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     drawn: list[tuple[str, int]] = []
 
-    def slowly(name: str) -> Callable[..., None]:
-        def draw(history: History, *_: Any) -> None:
-            drawn.append((name, history.count))
-            time.sleep(0.5)  # a twentieth of 10 seconds, longer than the run
+    def noted(name: str) -> Callable[..., None]:
+        return lambda history, *_: drawn.append((name, history.count))
 
-        return draw
-
+    monkeypatch.setattr("fire_rl.training.reporter.SHARE_OF_PICTURES", 1e-9)  # a microsecond is too much in such a run
     for name in ("draw_curve", "draw_measures"):
-        monkeypatch.setattr(f"fire_rl.training.reporter.{name}", slowly(name))
+        monkeypatch.setattr(f"fire_rl.training.reporter.{name}", noted(name))
     train(*TINY, "--run-dir", str(tmp_path / "run"))
     lines = len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
     assert [name for name, _ in drawn] == ["draw_curve", "draw_measures"] * 2
@@ -246,6 +245,9 @@ def test_a_checkpoint_that_failed_leaves_no_files_behind(tmp_path: Path, monkeyp
         MemoryError(),
         torch.OutOfMemoryError("CUDA out of memory"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
     ],
 )
 def test_a_lack_of_memory_is_not_taken_for_damage(copy: Path, monkeypatch: pytest.MonkeyPatch, error: Exception):
@@ -307,7 +309,7 @@ def test_a_disk_that_is_full_where_a_run_diverges_hides_no_divergence(tmp_path: 
     ("place", "said"),
     [
         ("session.announce", "the run begins at step 0 again with python train_sac.py --resume"),
-        ("session.Tracking.finish", "the run itself is finished"),
+        ("tracking.tracking.Tracking.finish", "the run itself is finished"),
     ],
 )
 def test_ctrl_c_after_a_run_has_begun_is_not_answered_with_the_command_that_began_it(
@@ -319,3 +321,8 @@ def test_ctrl_c_after_a_run_has_begun_is_not_answered_with_the_command_that_bega
     monkeypatch.setattr(f"fire_rl.training.{place}", interrupted)
     with pytest.raises(KeyboardInterrupt, match=said):
         train(*TINY, "--steps", "60", "--run-dir", str(tmp_path / "run"))
+
+
+def test_a_line_is_shortened_unless_it_has_no_limit():
+    assert printable("a" * 4_000) == "a" * 3_000 + "..."
+    assert printable("a" * 4_000 + "\n", None) == "a" * 4_000 + "\\n"

@@ -219,7 +219,7 @@ def test_a_run_killed_after_its_last_checkpoint_gets_its_last_evaluation(whole: 
 def test_a_run_killed_at_its_last_picture_has_its_last_evaluation_in_tensorboard_too(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """The picture is drawn just after the evaluation was written."""
+    """The last pictures are drawn just after the evaluation was written."""
     process = PROCESSES.Process(target=run_until_picture, args=(480, [*TINY, "--run-dir", str(tmp_path / "run")]))
     process.start()
     process.join(600)
@@ -229,15 +229,15 @@ def test_a_run_killed_at_its_last_picture_has_its_last_evaluation_in_tensorboard
 
 
 def run_until_picture(step: int, arguments: list[str]) -> None:
-    """Die by SIGKILL where the learning curve is drawn for the evaluation at this step."""
-    real = Reporter.draw_curve
+    """Die by SIGKILL after the last evaluation of a run that ends at this step, where all pictures are drawn."""
+    real = Reporter.draw_all
 
-    def dying(reporter: Reporter) -> None:
-        if reporter.work.steps == step:
+    def dying(reporter: Reporter, now: bool = False) -> None:
+        if now and reporter.work.steps == step:
             os.kill(os.getpid(), signal.SIGKILL)
-        real(reporter)
+        real(reporter, now)
 
-    setattr(Reporter, "draw_curve", dying)  # noqa: B010
+    setattr(Reporter, "draw_all", dying)  # noqa: B010
     main(train_sac, "train_sac", arguments)
 
 

@@ -109,6 +109,20 @@ def test_tracking_may_begin_and_end_when_a_run_is_resumed(tracked: Path, untrack
     assert json.loads((tracked / "run" / "config.json").read_text())["run"]["track"] == ["none"]
 
 
+def test_a_finished_run_gives_a_tracker_its_result(tracked: Path, untracked: Path):
+    shutil.copytree(untracked, tracked / "run")
+    own = f"{OWN}:Writing"
+    code, said, errors = call(train_dqn, "--resume", str(tracked / "run"), "--track", own)
+    assert code == 0, errors
+    assert "finished already" in said
+    assert "recorded at" in said
+    begin, finish = calls(tracked)
+    assert (begin["verb"], begin["about"]["continued_at"]) == ("begin", 240)
+    assert (finish["verb"], finish["ending"]) == ("finish", "finished")
+    assert {"final return", "best return", "area return"} == set(finish["summary"])
+    assert json.loads((tracked / "run" / "config.json").read_text())["run"]["track"] == [own]
+
+
 def test_when_the_run_is_killed_its_tracker_finishes_and_ends(tracked: Path):
     """In a process of its own, because SIGKILL leaves no time to clean up."""
     words = [*TINY, "--steps", "200000", "--run-dir", str(tracked / "run"), "--track", f"{OWN}:Writing"]

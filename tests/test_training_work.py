@@ -65,6 +65,16 @@ def test_an_event_cuts_the_block_of_updates_that_it_falls_into(
     assert events(tmp_path / "run") == [(40, {"updates": 40})]
 
 
+@pytest.mark.usefixtures("unrendered")
+def test_an_event_after_the_last_update_is_left_to_the_continuation_also_if_a_unit_makes_several_steps(
+    stream: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(stream.Stream, "advance", lambda self, update: update(7))
+    said = train(f"--steps 70 --reinit fire --reinit-every 70 {EVERY}", tmp_path / "run")
+    assert "fire is due after the last update: it acts if the run continues" in said
+    assert events(tmp_path / "run") == []
+
+
 @pytest.mark.usefixtures("stream", "unrendered")
 @pytest.mark.parametrize("schedule", ["--reinit-every", "--reinit-at"])
 def test_an_event_before_the_last_update_happens_and_is_not_announced(schedule: str, tmp_path: Path):

@@ -101,6 +101,7 @@ class Driver:
     def _go_on(self) -> None:
         """Do one unit of work after the other, and at each boundary what is due there."""
         total, bar = self.settings.steps, self.reporter.bar
+        self._unit_ends_at = self.settings.reached(self.work.steps + 1)
         self.work.begin(self.reporter)
         if self.progress.owes is not None:
             self._catch_up(self.progress.owes)
@@ -128,7 +129,7 @@ class Driver:
             progress.updates += block
             owed -= block
             if block == until_event and self._due(before):
-                if not owed and self._unit_ends_at >= self.settings.steps:
+                if not owed and max(self._unit_ends_at, self.work.steps) >= self.settings.steps:
                     if self._since_event(self.position) >= self.settings.eval_every:
                         self.reporter.say(f"{self._method} is due after the last update: it acts if the run continues")
                     return
@@ -272,11 +273,13 @@ class Driver:
     def _evaluate(self, occasion: str, may_break_off: bool = False) -> None:
         """Evaluate and log the result.
 
-        With `may_break_off`, a request to stop interrupts the evaluation; within a block of updates it must not.
+        With `may_break_off`, a request to stop interrupts the evaluation; within a block of updates it must not. A
+        callback does not: the run would stop where it stopped before each time it is resumed.
         """
 
         def pause() -> None:
-            if may_break_off and self._stopping():
+            self.tracking.attend()
+            if may_break_off and self.stop_requested():
                 raise BrokenOff(occasion)
 
         values = self.work.evaluate(pause)

@@ -14,6 +14,8 @@ import torch
 from fire_rl.memory import available_memory
 from fire_rl.replay import Damaged, Store
 
+from .error_words import message_of
+
 __all__ = [
     "Damaged", "DurableStore", "NotEnoughMemory", "copy_durably", "enough_memory", "flush_folder", "naming",
     "open_regular", "read_regular", "require_writable", "writable", "write_durably",
@@ -21,6 +23,7 @@ __all__ = [
 
 PIECE = 1_000_000  # bytes copied at a time
 LARGE = 2**26  # bytes from which on it is asked how much memory is free before a file is read
+LACK_OF_MEMORY = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")  # in torch's errors
 LARGEST_SEGMENT = 2**32  # bytes that are read at most; segments that are written have at most some hundred million
 
 
@@ -33,14 +36,15 @@ class NotEnoughMemory(ValueError):
 
 @contextmanager
 def enough_memory(path: Path) -> Iterator[None]:
-    """Turn an error by which Python or torch reports a lack of memory into NotEnoughMemory in one line."""
+    """Turn an error by which Python, torch or the system reports a lack of memory into NotEnoughMemory in one line."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
-        on_the_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-        if not on_the_cpu and not isinstance(error, MemoryError | torch.OutOfMemoryError):
+    except (MemoryError, RuntimeError, OSError) as error:
+        of_torch = isinstance(error, RuntimeError) and any(words in str(error) for words in LACK_OF_MEMORY)
+        of_the_system = isinstance(error, OSError) and error.errno == errno.ENOMEM
+        if not (of_torch or of_the_system or isinstance(error, MemoryError | torch.OutOfMemoryError)):
             raise
-        raise NotEnoughMemory(path, " ".join(str(error).split())[:200] or type(error).__name__) from error
+        raise NotEnoughMemory(path, message_of(error)) from error
 
 
 def write_durably(path: Path, content: bytes) -> None:

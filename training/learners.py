@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from fire_rl.agents import KINDS, Kind
-from fire_rl.agents.limits import LARGEST, LONGEST_TEXT, check_limits, shown
+from fire_rl.agents.limits import LONGEST_TEXT, check_limits, shown
 from fire_rl.envs import AtariSettings
 from fire_rl.place import called
 
@@ -142,7 +142,7 @@ def read_settings(path: Path) -> Config:
 def _check_counts(settings: DriverSettings) -> None:
     """Raise ValueError if a number is out of range that is computed with before all settings are checked."""
     for name in COUNTS:
-        if not 1 <= (count := getattr(settings, name, 1)) <= LARGEST:
+        if (count := getattr(settings, name, 1)) < 1:
             raise ValueError(f"{flag(name)} {shown(count)} in the run's config; allowed is a number above 0")
     check_limits(settings)
 

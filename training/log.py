@@ -37,8 +37,6 @@ class RunLog:
         }
         step = position[self.reader.progress]
         self._tensorboard.scalars(numbers, step, self.history.count)
-        if kind == "evaluation":
-            self._tensorboard.flush()  # a run whose metrics end with its last evaluation has finished, even if killed
         self.history.add(self.reader.typed(self._lines.append({"kind": kind, **position, **values})))
         self._tracking.scalars({**position, **numbers}, step, self.history.count)
 

@@ -77,10 +77,10 @@ class Unbreakable(io.TextIOBase):
         return self._stream.errors
 
 
-def printable(text: str) -> str:
+def printable(text: str, longest: int | None = LONGEST_LINE) -> str:
     """Return a text as one printable line of limited length; names and values in it are not trusted."""
-    line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:LONGEST_LINE])
-    return line if len(text) <= LONGEST_LINE else f"{line}..."
+    line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:longest])
+    return line if longest is None or len(text) <= longest else f"{line}..."
 
 
 def in_one_line(

@@ -15,6 +15,7 @@ from .bar import RunBar
 from .config import Config
 from .curve import draw_curve, draw_measures
 from .divergence import require_finite
+from .files import METRICS
 from .history import History
 from .log import RunLog
 from .phase_picture import draw_phases
@@ -34,13 +35,56 @@ class _Drawn:
     rests_until: float
 
 
+Draw = Callable[[History, Path, str], object]
+
+
+def pictures_of(history: History, config: Config) -> dict[str, Draw]:
+    """Return the functions that draw a run's pictures, by the names of the files."""
+    pictures: dict[str, Draw] = {"curve.png": draw_curve, "measures.png": draw_measures}
+    if history.phases.points():
+        pictures["phases.png"] = partial(draw_phases, starts=config.run.phase_starts)
+    return pictures
+
+
+def draw_missing(folder: Path, config: Config) -> list[str]:
+    """Draw those pictures of a finished run that are missing or older than its metrics; return warnings."""
+    last_line = (folder / METRICS).stat().st_mtime_ns
+
+    def stale(name: str) -> bool:
+        path = folder / name
+        return not path.exists() or path.stat().st_mtime_ns < last_line
+
+    expected = {"curve.png": True, "measures.png": config.run.measure_every, "phases.png": config.run.phase_starts}
+    if not any(stale(name) for name, has_one in expected.items() if has_one):
+        return []
+    warnings, history = [], History.read(folder, config.reader)
+    for name, draw in pictures_of(history, config).items():
+        try:
+            if stale(name):
+                draw(history, folder, title_of(config))
+        except Exception as error:  # as in `Reporter.attempt`
+            warnings.append(f"no {name} ({reason_of(error)})")
+    return warnings
+
+
+def title_of(config: Config) -> str:
+    """Return a run's name in its pictures and its progress bar."""
+    return f"{config.run.env} {config.run.method} seed {config.run.seed}"
+
+
+def reason_of(error: Exception) -> str:
+    """Return an error's type and message; of the operating system's, without names of files, which may differ."""
+    words = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return f"{type(error).__name__}: {words}"
+
+
 class Reporter:
     """Writes, prints and draws for the driver and for its work; it never decides what is due."""
 
     def __init__(self, folder: Path, config: Config, work: Work, progress: Progress, tracking: Tracking) -> None:
-        self.folder, self.settings, self.metric = folder, config.run, config.metric
+        self.folder, self.config, self.metric = folder, config, config.metric
         self.work, self.progress = work, progress
-        self.title = f"{config.run.env} {config.run.method} seed {config.run.seed}"
+        self.title = title_of(config)
         self.log = RunLog(folder, config.reader, tracking)
         self._begun = time.perf_counter() - progress.seconds
         self._logged = (time.perf_counter(), Position(progress.updates, work.steps))
@@ -76,7 +120,7 @@ class Reporter:
         try:
             do()
         except Exception as error:  # graphics libraries and disks raise errors of many kinds
-            kind, reason = what.partition("-")[0], f"{type(error).__name__}: {error}"  # all videos are of one kind
+            kind, reason = what.partition("-")[0], reason_of(error)  # all videos are of one kind
             if (kind, reason) not in self._reported:
                 self._reported.add((kind, reason))
                 self.bar.write(f"warning: no {what} ({reason}); going on", file=sys.stderr)
@@ -116,16 +160,14 @@ class Reporter:
 
     def draw_all(self, now: bool = False) -> None:
         """Draw all pictures, and give those that were drawn since the last call to the trackers."""
-        self.draw_curve(now)
-        self._draw("measures.png", draw_measures, now)
-        if self.log.history.phases.points():
-            self._draw("phases.png", partial(draw_phases, starts=self.settings.phase_starts), now)
+        for name, draw in pictures_of(self.log.history, self.config).items():
+            self._draw(name, draw, now)
         for path in (self.folder / name for name in self._to_send):
             if path.exists():
                 self.log.picture(path, self.work.steps)
         self._to_send.clear()
 
-    def _draw(self, name: str, draw: Callable[[History, Path, str], Path | None], now: bool) -> None:
+    def _draw(self, name: str, draw: Draw, now: bool) -> None:
         """Draw a picture if there is anything new, unless drawing would take more than a small share of the time.
 
         `now` draws it in any case: at the end of a run, or when it stops.

@@ -36,31 +36,32 @@ from .ending import (
     command,
     divergence_line,
     interrupted_line,
-    longer_steps,
     result_of,
     rhythm_of,
     say_records,
     say_where_things_are,
 )
 from .files import FolderLock, claimed
+from .finished import finished_already
 from .folder import is_run, refuse_links
 from .learners import build, command_name, read_config
 from .made_with import made_with
 from .memory import keep_large_blocks, only_new_objects_collected
-from .output import printable
+from .output import LONGEST_LINE, printable
 from .policy import split_run
 from .pruning import delete_temporary_files
 from .restoring import restore, restore_newest, say_what_changed
 from .result import Result
 from .settings import names_with
-from .slim import has_finished, is_slimmed, slim
+from .slim import is_slimmed, slim
 from .sources import refuse_changed_sources
 from .stopping import stop_signals
 from .threads import choose_threads
 from .tracking.board import write_hparams
-from .tracking.names import require_packages
-from .tracking.tracking import Tracking, about_run, hparams_of
+from .tracking.tracking import about_run, hparams_of, tracked
 from .unresolved import words_again
+
+REPEAT = "repeat it with"  # begins the line with the command that makes the same run again
 
 
 def run(request: Request) -> int:
@@ -96,13 +97,13 @@ def start(request: Request, watch: Callable[[int, float], object]) -> Result:
             check_vacant(folder)
             config.check()
             config, notes = with_threads(config)
-            with tracked(config) as tracking:
+            with tracked(config.run.track) as tracking:
                 work, made = build(config), made_with(config)
                 if request.branch_from is not None:
                     refuse_changed_sources(split_run(request.branch_from)[0], config, evaluated=True)
                 driver, step = Driver(folder, config, work, made), None
                 words = words_again(config, request.branch_from, request.given, request.trust)
-                notes.append(f"repeat it with  {typed(command_name(config), *words)}")
+                notes.append(f"{REPEAT}  {typed(command_name(config), *words)}")
                 tracking.require_ready()
                 try:
                     with writable(folder):
@@ -141,7 +142,7 @@ def resume(request: Request, folder: Path, watch: Callable[[int, float], object]
                     refuse_other_settings(folder, config, steps[-1])  # before networks and replay are built
             made = made_with(config)
 
-            with tracked(config) as tracking:
+            with tracked(config.run.track) as tracking:
 
                 def fresh() -> Driver:
                     driver = Driver(folder, config, build(config), made)  # imports the user's own modules
@@ -167,27 +168,6 @@ def resume(request: Request, folder: Path, watch: Callable[[int, float], object]
         lock.release()
 
 
-def finished_already(request: Request, folder: Path, config: Config) -> Result | None:
-    """Return the recorded result of a run that has finished, and say so; None if there is anything left to do.
-
-    Its last evaluation is not made again, because it may have another value with other packages.
-    """
-    reached = max(steps_of(folder), default=0)
-    if request.restart or config.run.steps > reached or not has_finished(folder):
-        return None
-    with writable(folder):
-        delete_temporary_files(folder)  # of a process that was killed while it drew a picture
-        if not (config.run.keep_replay or is_slimmed(folder)):
-            slim(folder)
-    if is_slimmed(folder):
-        words = "; it was slimmed and cannot be continued"
-    else:
-        longer = longer_steps(config)
-        words = "" if longer is None else f"; to continue it, give a larger --steps, such as {longer}"
-    print(f"{folder}: finished already, at step {reached:,}{words}")
-    return result_of(folder, config, "finished", reached)
-
-
 @contextmanager
 def beginning(folder: Path) -> Iterator[None]:
     """Turn an error of the operating system into a ValueError in one line; used until training begins."""
@@ -205,18 +185,6 @@ def with_threads(config: Config) -> tuple[Config, list[str]]:
         config, notes = config.altered(threads=threads), [note]
     torch.set_num_threads(config.run.threads)
     return config, notes
-
-
-@contextmanager
-def tracked(config: Config) -> Iterator[Tracking]:
-    """Start the run's trackers, which begin to import their packages; close them if the run cannot begin."""
-    require_packages(config.run.track)
-    tracking = Tracking(config.run.track)
-    try:
-        yield tracking
-    except BaseException:
-        tracking.close()
-        raise
 
 
 def train(config: Config, driver: Driver, step: int | None, notes: list[str]) -> Result:
@@ -263,7 +231,8 @@ def drive(config: Config, driver: Driver, step: int | None, notes: list[str]) ->
     print(f"{folder}: {_where_it_begins(config, step)}")
     warnings = (*settings.warnings(), *driver.manager.notes)
     for note in (*notes, *work.notes, *(f"warning: {warning}" for warning in warnings)):
-        print(printable(note), file=sys.stderr if note.startswith("warning") else sys.stdout)
+        longest = None if note.startswith(REPEAT) else LONGEST_LINE  # a command is of no use if a part is missing
+        print(printable(note, longest), file=sys.stderr if note.startswith("warning") else sys.stdout)
     say_what_it_costs(settings, work)
     driver.count_scheduled(rhythm_of(folder, config))
     try:

@@ -45,17 +45,21 @@ def would_free(run: Path, met: Counter[tuple[int, int]]) -> int:
 
 def _spare(run: Path) -> tuple[list[int], list[Path]]:
     """Return the steps of the checkpoints that only continuing a run would need, and its replay files."""
-    settings = read_config(run).run
+    settings, newest = read_config(run).run, newest_whole_step(run)
+    if newest is None:
+        raise ValueError("it has no whole checkpoint whose policy could be kept")
+    kept = {newest, *(settings.reached(step) for step in settings.checkpoint_at)}
+    return [step for step in steps_of(run) if step not in kept], sorted((run / "replay").glob("*.safetensors"))
+
+
+def newest_whole_step(run: Path) -> int | None:
+    """Return the step of the newest checkpoint whose own files are whole; None if there is none."""
 
     def whole(step: int) -> int:
         read_checkpoint(run, step)
         return step
 
-    newest = newest_whole(run, whole, lambda line: None)
-    if newest is None:
-        raise ValueError("it has no whole checkpoint whose policy could be kept")
-    kept = {newest, *(settings.reached(step) for step in settings.checkpoint_at)}
-    return [step for step in steps_of(run) if step not in kept], sorted((run / "replay").glob("*.safetensors"))
+    return newest_whole(run, whole, lambda line: None)
 
 
 def _bytes(path: Path) -> int:
@@ -75,7 +79,12 @@ def is_slimmed(run: Path) -> bool:
 
 def is_over(run: Path) -> bool:
     """Whether the run has finished or diverged."""
-    return has_finished(run) or isinstance(_last(run, read_config(run)), Divergence)
+    return has_finished(run) or has_diverged(run)
+
+
+def has_diverged(run: Path) -> bool:
+    """Whether the run's last line says that it diverged."""
+    return isinstance(_last(run, read_config(run)), Divergence)
 
 
 def has_finished(run: Path) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from fire_rl.memory import SHARE_OF_FREE_MEMORY
 from fire_rl.place import called
 from fire_rl.training.checkpoint import steps_of
 from fire_rl.training.cost import duration_in_words
@@ -169,9 +170,11 @@ def memory_of_a_run(weights: Mapping[str, Weight]) -> float:
     return max(weight.replay + weight.memory for weight in weights.values()) + PROCESS
 
 
-def gpu_memory_of_a_run(weights: Mapping[str, Weight]) -> float:
-    """Return the bytes of a GPU that the largest run needs with its replay and its data there."""
-    return max(weight.checkpoint + weight.replay + weight.memory for weight in weights.values()) + ON_GPU
+def gpu_memory_of_a_run(weights: Mapping[str, Weight], free: float) -> float:
+    """Return the bytes of a GPU that the largest run needs with its data there, and its replay if it fits."""
+    room = SHARE_OF_FREE_MEMORY * free  # a larger replay stays on the CPU
+    replays = {kind: weight.replay if weight.replay < room else 0 for kind, weight in weights.items()}
+    return max(weight.checkpoint + replays[kind] + weight.memory for kind, weight in weights.items()) + ON_GPU
 
 
 def disk_of(jobs: Sequence[Job], weights: Mapping[str, Weight]) -> Disk:

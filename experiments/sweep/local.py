@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -87,15 +87,17 @@ def usable_gpus(flags: Flags) -> tuple[str | None, ...]:
     return tuple(map(_visible, range(torch.cuda.device_count()))) if wants in ("auto", "cuda") else ()
 
 
-def warning_of_shared_gpus(flags: Flags, slots: int, memory: float) -> str | None:
-    """Return a warning if the runs that share a GPU do not fit on it, at `memory` bytes each.
+def warning_of_shared_gpus(flags: Flags, slots: int, memory_with: Callable[[float], float]) -> str | None:
+    """Return a warning if the runs that share a GPU do not fit on it.
 
-    They begin together, so that each run finds the GPU empty when it decides whether its replay fits there.
+    `memory_with` returns the bytes of a GPU that a run needs, given the free ones. Runs begin together, so that each
+    finds the GPU empty when it decides whether its replay fits there.
     """
     gpus = usable_gpus(flags)
     together = -(-slots // len(gpus)) if gpus else 0
     if together < 2 or not (free := free_on_gpus(flags)):
         return None
+    memory = memory_with(min(free))
     fitting = int(SHARE_OF_FREE_MEMORY * min(free) / memory)
     if together <= fitting:
         return None

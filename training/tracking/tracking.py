@@ -4,7 +4,8 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from ..durable import Damaged
 from ..files import read_json, write_json
 from ..folder import TRACKED
 from ..settings import names_with
-from .names import trackers_of
+from .names import require_packages, trackers_of
 from .process import FINISH_LIMIT, TrackerProcess, wait_for
 
 ATTENDED_EVERY = 0.2  # seconds
@@ -140,6 +141,18 @@ class Tracking:
             if tracker.lost is not None and tracker.name not in self._said:
                 self._said.add(tracker.name)
                 self._warn(f"the run goes on without {tracker.name}: {tracker.lost}")
+
+
+@contextmanager
+def tracked(names: Sequence[str]) -> Iterator[Tracking]:
+    """Start trackers, which begin to import their packages; close them if the run cannot begin."""
+    require_packages(names)
+    tracking = Tracking(names)
+    try:
+        yield tracking
+    except BaseException:
+        tracking.close()
+        raise
 
 
 def about_run(
