@@ -189,9 +189,11 @@ def _refuse_share(name: str, child: nn.Module) -> None:
         if flat or distributed or getattr(parameter, "_is_flat_param", False):
             raise ValueError(
                 f"module {name!r} holds only this process's share of its weights. "
-                "With FullyShardedDataParallel, make the call inside `with FSDP.summon_full_params(module):`. "
-                "With fully_shard, get the full weights by get_model_state_dict, load them into an unsharded copy of "
-                "the module, call this on the copy, and write its weights back by set_model_state_dict"
+                "With FullyShardedDataParallel, make the call inside `with FullyShardedDataParallel."
+                "summon_full_params(module):`. With fully_shard, load the full weights (get_model_state_dict) into a "
+                "copy of the module that is not sharded, make the call with the copy, and load its weights into the "
+                "module (set_model_state_dict; both are in torch.distributed.checkpoint.state_dict and take options="
+                "StateDictOptions(full_state_dict=True))."
             )
 
 
