@@ -200,7 +200,9 @@ def refuse_shared(
     """
     inside = {child for part in parts for child in network.module.get_submodule(part).modules()}
     named = (*network.encoder, *network.head)
-    others = tuple(name for name in named if not any(lies_in(name, (each,)) or lies_in(each, (name,)) for each in parts))
+    others = tuple(
+        name for name in named if not any(lies_in(name, (each,)) or lies_in(each, (name,)) for each in parts)
+    )
     modules = network.module.named_modules(remove_duplicate=False)
     outside = [(name, child) for name, child in modules if child not in inside or lies_in(name, others)]
     owners = {id(value): (name, key) for name, child in outside for key, value in child._parameters.items()}

@@ -6,8 +6,8 @@ Plasticity in Neural Networks", ICML 2023, arXiv 2303.01486, measure plasticity 
 """
 
 import copy
-import math
 import inspect
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias

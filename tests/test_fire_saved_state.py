@@ -72,8 +72,12 @@ EVENT_PATHS: list[tuple[Any, ...]] = [
     ("events", 0, "networks", 0, "matrices", 0, "scale"),
     ("events", 0, "networks", 0, "figures"),
 ]
+
+
 def test_a_method_whose_record_could_not_be_read_is_refused():
-    with pytest.raises(ValueError, match=r"the method with its options has .* characters; allowed are 5,000: name fewer"):
+    with pytest.raises(
+        ValueError, match=r"the method with its options has .* characters; allowed are 5,000: name fewer"
+    ):
         PlasticityManager([make_network()], Fire(include=("encoder.0.weight",) * 400), Never())
 
 

@@ -105,21 +105,28 @@ def test_projecting_a_weight_of_which_one_half_is_to_be_kept_is_refused():
     network.module.norm = nn.Linear(4, 4)
     network.module.norm.weight = network.module.body.weight
     network = MethodNetwork("net", network.module, values(network.module), encoder=("body",), head=("norm",))
-    with pytest.raises(ValueError, match=r"'body\.weight' .* is the same weight as 'norm\.weight', which would be kept"):
+    with pytest.raises(
+        ValueError, match=r"'body\.weight' .* is the same weight as 'norm\.weight', which would be kept"
+    ):
         Fire(scope="encoder").check(network)
 
 
 @pytest.mark.parametrize(
-    "method", [Reset(scope="head"), Reset(scope="encoder"), Fire(scope="encoder"), ResetHead(), ResetHead(layers="last")]
+    "method",
+    [Reset(scope="head"), Reset(scope="encoder"), Fire(scope="encoder"), ResetHead(), ResetHead(layers="last")],
 )
 def test_a_module_in_both_encoder_and_head_is_refused(method):
     module: Any = nn.Module()
     module.trunk = nn.Linear(3, 4)
-    module.head = nn.Sequential(module.trunk) if method == ResetHead(layers="last") else nn.Sequential(
-        module.trunk, nn.ReLU(), nn.Linear(4, 2)
+    module.head = (
+        nn.Sequential(module.trunk)
+        if method == ResetHead(layers="last")
+        else nn.Sequential(module.trunk, nn.ReLU(), nn.Linear(4, 2))
     )
     network = MethodNetwork("net", module, values(module), encoder=("trunk",), head=("head",))
-    with pytest.raises(ValueError, match=r"is the same weight as '(trunk|head\.0)\.(weight|bias)', which would be kept"):
+    with pytest.raises(
+        ValueError, match=r"is the same weight as '(trunk|head\.0)\.(weight|bias)', which would be kept"
+    ):
         method.check(network)
 
 

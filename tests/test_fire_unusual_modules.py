@@ -68,7 +68,9 @@ class OwnState(nn.Linear):
 
 def test_a_state_dict_without_arguments_is_refused_with_the_line_to_write():
     module = OwnState(3, 2)
-    with pytest.raises(ValueError, match=r"^OwnState: every state_dict\(\) must take .* keep_vars; write `def state_dict"):
+    with pytest.raises(
+        ValueError, match=r"^OwnState: every state_dict\(\) must take .* keep_vars; write `def state_dict"
+    ):
         PlasticityManager([Network("net", module, module.state_dict())], Reset(), Never())
 
 
