@@ -264,7 +264,7 @@ class Scaled(nn.Sequential):
     """A sequence whose reset_parameters needs an argument."""
 
     def reset_parameters(self, std: float) -> None:
-        nn.init.normal_(self[0].weight, std=std)
+        nn.init.normal_(self.get_parameter("0.weight"), std=std)
 
 
 def test_a_constant_table_is_kept_in_a_fresh_network():

@@ -48,7 +48,7 @@ def test_a_last_layer_that_is_called_by_keyword_is_fitted_again():
 class Masked(nn.Linear):
     """A last layer with a second input."""
 
-    def forward(self, input: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, input: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
         return super().forward(input) * mask
 
 
