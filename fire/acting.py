@@ -24,6 +24,14 @@ def refuse_missing_inputs(method: Method, names: Iterable[str], inputs: Mapping[
             )
 
 
+def refuse_complex(method: Method, network: Network) -> None:
+    """Raise ValueError if a matrix that the method's events compare holds complex numbers."""
+    try:
+        refuse_not_real(one for one in method.inventory(network.module).matrices if one.view.is_complex())
+    except ValueError as error:
+        raise ValueError(f"network {network.name!r}: {error}") from error
+
+
 def ready_networks(
     method: Method, networks: Mapping[str, MethodNetwork], losses: Mapping[str, Loss], inputs: Mapping[str, DrawInputs]
 ) -> list[tuple[MethodNetwork, float]]:
@@ -36,11 +44,11 @@ def ready_networks(
     ]
     seconds = []
     for network in found:
+        refuse_complex(method, network)
         probe = next(network.module.parameters())
         try:
             if method.needs_loss and network.loss is None:
                 raise ValueError(f"{spell(method)} needs examples: give `act` the network's loss")
-            refuse_not_real(one for one in method.inventory(network.module).matrices if one.view.is_complex())
             started = clock(probe)
             method.ready(network)
         except ValueError as error:

@@ -12,6 +12,7 @@ Stable rank: ||F||_F^2 / ||F||_2^2, Rudelson and Vershynin, "Sampling from Large
 math/0503442.
 """
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
@@ -108,8 +109,11 @@ def feature_measures(features: Tensor) -> dict[str, Tensor]:
     return {"effective_rank": effective.mean(), "stable_rank": stable.mean(), "feature_norm": lengths.mean()}
 
 
-def first_input(inputs: tuple[Any, ...], named: Mapping[str, Any]) -> Tensor | None:
-    """Return the first tensor with which a module was called, by place or by name."""
+def first_input(module: nn.Module, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> Tensor | None:
+    """Return the first tensor with which a module was called, by place or by name, in the order of its `forward`."""
+    if len(named) > 1:
+        order = [name for name in inspect.signature(module.forward).parameters if name in named]
+        named = {name: named[name] for name in dict.fromkeys([*order, *named])}
     return next((each for each in (*inputs, *named.values()) if isinstance(each, Tensor)), None)
 
 
@@ -134,7 +138,7 @@ class Watch(Mapping[str, Tensor], AbstractContextManager["Watch"]):
         ]
 
     def _keep_input(self, name: str, module: nn.Module, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> None:
-        if (given := first_input(inputs, named)) is not None:
+        if (given := first_input(module, inputs, named)) is not None:
             self._keep(name, module, (), given)
 
     def _keep(self, name: str, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -189,7 +193,7 @@ class HeadInput(ExitStack):
             self.enter_context(last.register_forward_pre_hook(self._keep, with_kwargs=True))
 
     def _keep(self, module: nn.Module, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> None:
-        given = first_input(inputs, named)
+        given = first_input(module, inputs, named)
         if given is None or not (self._every_pass or torch.is_grad_enabled()):  # targets are computed without gradients
             return
         kept = given.detach().clone()  # the layer may overwrite its input in place

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from .acting import act_on, ready_networks, refuse_missing_inputs, structures
+from .acting import act_on, ready_networks, refuse_complex, refuse_missing_inputs, structures
 from .activity import Watch
 from .aliases import renamed
 from .argument_checks import known_name, refuse_computed_losses, refuse_confused, refuse_confused_lists
@@ -19,6 +19,7 @@ from .method_class import check_class
 from .methods import Method
 from .network import DrawInputs, Loss, MethodNetwork, Network
 from .record import Record, built_in, change_again, restructures
+from .record_fields import refuse_unreadable
 from .reported_steps import ReportedSteps, refuse_idle_schedule
 from .schedule import Position, Schedule
 from .soundness import notes_on_processes, refuse_foreign_targets, refuse_unsound
@@ -82,6 +83,9 @@ class PlasticityManager:
             check_class(one)
             for network in networks:
                 check(one, network)
+        for network in networks if method.acts_at_events else ():
+            refuse_complex(method, network)
+        refuse_unreadable(spell(method))
         refuse_foreign_targets(networks)
         refuse_missing_inputs(method, self.networks, self.inputs)
         for trigger in self.triggers:

@@ -6,23 +6,26 @@ relative to itself, or by a call of `register_matrices` for its class. The froze
 unchanged.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import is_lazy
 
 from .injected import Injected
-from .layers import Matrix, own_matrices
+from .layers import KNOWN, RECURRENT, Matrix, own_matrices
 from .patterns import Parts, Patterns, Split, any_matches, as_patterns, as_split, check_pattern, matches
 from .undeclared import message
 
 EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 # Layers whose parameters are not matrices in FIRE's sense, whatever their shape: they are left unchanged and listed.
 LEFT_ALONE = (*EMBEDDINGS, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, _NormBase, nn.PReLU)
+
+# Names of the weights in torch's own layers, which are never 1-D.
+WEIGHTS = re.compile(rf"weight|in_proj_weight|[qkv]_proj_weight|{RECURRENT.pattern}")
 
 # Reasons why a parameter is left unchanged.
 VECTOR = "not 2-D (biases, gains of norms)"
@@ -181,14 +184,16 @@ def _find(module: nn.Module, split: Sequence[tuple[str, Parts]]) -> tuple[Pairs,
 def _refuse_share(name: str, child: nn.Module) -> None:
     """Raise ValueError if this process holds only its share of the module's weights, as with FSDP."""
     for key, parameter in child.named_parameters(recurse=False):
-        flat = key == "weight" and isinstance(child, nn.Linear | _ConvNd) and parameter.ndim == 1
+        flat = parameter.ndim == 1 and isinstance(child, tuple(KNOWN)) and WEIGHTS.fullmatch(key)
         distributed = any(kind.__name__ == "DTensor" for kind in type(parameter).__mro__)
         if flat or distributed or getattr(parameter, "_is_flat_param", False):
             raise ValueError(
-                f"module {name!r} holds only this process's share of its weights: gather the weights first; with "
-                "FullyShardedDataParallel call this inside summon_full_params(module), with fully_shard on a plain "
-                "module with the weights of get_model_state_dict, which set_model_state_dict then gives back (torch."
-                "distributed.checkpoint.state_dict)"
+                f"module {name!r} holds only this process's share of its weights. "
+                "With FullyShardedDataParallel, make the call inside `with FullyShardedDataParallel."
+                "summon_full_params(module):`. With fully_shard, load the full weights (get_model_state_dict) into a "
+                "copy of the module that is not sharded, make the call with the copy, and load its weights into the "
+                "module (set_model_state_dict; both are in torch.distributed.checkpoint.state_dict and take options="
+                "StateDictOptions(full_state_dict=True))."
             )
 
 
@@ -228,15 +233,30 @@ def _refuse_overlaps(matrices: Sequence[Matrix], module: nn.Module, name: str) -
 def last_layers(module: nn.Module, head: Sequence[str] = ()) -> dict[str, Matrix]:
     """Return the last layer with a weight matrix of each named head, or of the module if none is named.
 
-    The last one is the last in the order of registration. The result maps the layer's name to its last matrix.
+    The last one is the last in the order of registration; a shared matrix belongs to the last layer that has it. The
+    result maps the layer's name to its last matrix.
     """
     found = {}
     for name in head or ("",):
         inside = module.get_submodule(name)
-        for matrix in take_inventory(inside).matrices[-1:]:
-            last = holder_of(matrix.name, inside)
+        order = {key: place for place, (key, _) in enumerate(inside.named_modules())}
+        shared = _last_of_shared(inside)
+        held = [
+            (shared.get(id(inside.get_parameter(matrix.parameter))) or holder_of(matrix.name, inside), matrix)
+            for matrix in take_inventory(inside).matrices
+        ]
+        for last, matrix in sorted(held, key=lambda pair: order[pair[0]])[-1:]:
             found[".".join(part for part in (name, last) if part)] = matrix
     return found
+
+
+def _last_of_shared(module: nn.Module) -> dict[int, str]:
+    """Return the name of the last layer that has a parameter, by the parameter's id, if several layers share it."""
+    holders: dict[int, list[str]] = {}
+    for name, child in module.named_modules():
+        for parameter in child._parameters.values() if not isinstance(child, EMBEDDINGS) else ():
+            holders.setdefault(id(parameter), []).append(name)
+    return {key: names[-1] for key, names in holders.items() if len(names) > 1}
 
 
 def holder_of(name: str, module: nn.Module) -> str:

@@ -99,9 +99,24 @@ def lies_in(name: str, parts: tuple[str, ...]) -> bool:
     return any(name == part or name.startswith(f"{part}.") for part in parts)
 
 
+def aliases_in(module: nn.Module, parts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names outside the parts of modules and parameters that also have a name inside."""
+    modules = list(module.named_modules(remove_duplicate=False))
+    parameters = list(module.named_parameters(remove_duplicate=False))
+    named: list[tuple[str, nn.Module | nn.Parameter]] = [*modules, *parameters]
+    inside = {id(value) for name, value in named if lies_in(name, parts)}
+    return tuple(name for name, value in named if id(value) in inside and not lies_in(name, parts))
+
+
 def tensors_in(module: nn.Module) -> dict[str, Tensor]:
     """Return the parameters and buffers of a module's state_dict, shared ones under each of their names."""
-    state = module.state_dict(keep_vars=True)
+    try:
+        state = module.state_dict(keep_vars=True)
+    except TypeError as error:
+        raise ValueError(
+            f"{type(module).__name__}: every state_dict() must take the arguments of torch.nn.Module.state_dict, such "
+            f"as keep_vars; write `def state_dict(self, *args, **kwargs)` ({error})"
+        ) from error
     return {name: value for name, value in state.items() if isinstance(value, Tensor)}  # without extra states
 
 
@@ -172,16 +187,27 @@ def refuse_missing_initial(network: Network) -> None:
         raise ValueError(f"network {network.name!r} has no initial value for {min(missing)!r}")
 
 
-def refuse_shared(method: str, network: Network, parts: tuple[str, ...], advice: str) -> None:
-    """Raise ValueError if a module outside the named parts has one of their parameters: it would change too.
+def refuse_shared(
+    method: str,
+    network: Network,
+    parts: tuple[str, ...],
+    advice: str,
+    writes: Callable[[nn.Parameter], bool] = lambda parameter: True,
+) -> None:
+    """Raise ValueError if a parameter that the method writes to in the named parts also belongs to a module outside.
 
-    A module may have several names.
+    A module may have several names. A module that has one in the network's other part (encoder or head) is outside.
     """
     inside = {child for part in parts for child in network.module.get_submodule(part).modules()}
-    outside = [(name, child) for name, child in network.module.named_modules() if child not in inside]
+    named = (*network.encoder, *network.head)
+    others = tuple(
+        name for name in named if not any(lies_in(name, (each,)) or lies_in(each, (name,)) for each in parts)
+    )
+    modules = network.module.named_modules(remove_duplicate=False)
+    outside = [(name, child) for name, child in modules if child not in inside or lies_in(name, others)]
     owners = {id(value): (name, key) for name, child in outside for key, value in child._parameters.items()}
     for name, parameter in network.module.named_parameters(remove_duplicate=False):
-        if lies_in(name, parts) and id(parameter) in owners:
+        if lies_in(name, parts) and id(parameter) in owners and writes(parameter):
             other = ".".join(part for part in owners[id(parameter)] if part)
             raise ValueError(f"{method}: {name!r} of network {network.name!r} is the same weight as {other!r}{advice}")
 

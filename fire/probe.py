@@ -6,8 +6,9 @@ Plasticity in Neural Networks", ICML 2023, arXiv 2303.01486, measure plasticity 
 """
 
 import copy
+import inspect
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -187,21 +188,45 @@ def with_layers_of(module: nn.Module, other: nn.Module, layers: Iterable[str]) -
 def initialised_again(module: nn.Module, seed: int) -> nn.Module:
     """Return a copy that the `reset_parameters` of its parts initialise again; raise ValueError if a part has none.
 
-    Parts are initialised before the modules that hold them, as in a constructor. ValueError is also raised if nothing
-    writes to a parameter of two or more dimensions, such as one from which a weight is computed at each pass.
+    Parts are initialised in their order and before the modules that hold them, as in a constructor. ValueError is also
+    raised if nothing writes to a trained parameter of two or more dimensions, such as one from which a weight is
+    computed at each pass.
     """
     made = copy.deepcopy(module)
     weights = {name: each for name, each in made.named_parameters() if each.ndim > 1 and each.is_floating_point()}
+    if any(each.requires_grad for each in made.parameters()):  # otherwise it is frozen as a whole, as targets are
+        weights = {name: each for name, each in weights.items() if each.requires_grad}
     with streams_kept(module), torch.no_grad():
         torch.manual_seed(seed)
         for weight in weights.values():
             weight.fill_(math.nan)
-        for name, part in reversed(list(made.named_modules())):
+        for name, part in _parts_first(made):
             reset = getattr(part, "reset_parameters", None) or getattr(part, "_reset_parameters", None)
             if callable(reset):
+                if any(_is_needed(each) for each in inspect.signature(reset).parameters.values()):
+                    raise ValueError(
+                        f"{type(part).__name__} {name!r} cannot be initialised again, as its {reset.__name__} needs "
+                        f"arguments: {FRESH}"
+                    )
                 reset()
             elif any(True for _ in part.parameters(recurse=False)):
                 raise ValueError(f"{type(part).__name__} {name!r} cannot be initialised again: {FRESH}")
     if kept := next((name for name, weight in weights.items() if weight.isnan().any()), None):
         raise ValueError(f"{kept!r} cannot be initialised again, as its module does not write to it: {FRESH}")
     return made
+
+
+def _parts_first(module: nn.Module, name: str = "", seen: set[nn.Module] | None = None) -> Iterator[tuple[str, Any]]:
+    """Yield every module once with its name: the parts in their order, and then the module that holds them."""
+    seen = set() if seen is None else seen
+    seen.add(module)
+    for key, child in module.named_children():
+        if child not in seen:
+            yield from _parts_first(child, f"{name}.{key}".lstrip("."), seen)
+    yield name, module
+
+
+def _is_needed(parameter: inspect.Parameter) -> bool:
+    """Whether a call must give this argument."""
+    starred = parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return parameter.default is inspect.Parameter.empty and not starred

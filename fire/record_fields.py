@@ -42,6 +42,15 @@ def entry(record: object, key: str, kind: type[Kind]) -> Kind:
     return value
 
 
+def refuse_unreadable(method: str) -> None:
+    """Raise ValueError if records of this method, spelled with its fields, could be written but not read."""
+    if len(method) > LONGEST_METHOD:
+        raise ValueError(
+            f"the method with its options has {len(method):,} characters; allowed are {LONGEST_METHOD:,}: name fewer "
+            "matrices, or use patterns such as encoder.*"
+        )
+
+
 def read(kind: type[Kind], record: object) -> Kind:
     """Return a dataclass of texts and numbers, read from the record's entries of the same names."""
     return kind(

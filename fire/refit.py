@@ -97,7 +97,7 @@ class Passing(ExitStack):
         self.enter_context(module.get_submodule(layer.name).register_forward_hook(self._keep, with_kwargs=True))
 
     def _keep(self, module: nn.Module, inputs: tuple[Any, ...], named: Mapping[str, Any], output: Tensor) -> None:
-        given = first_input(inputs, named)
+        given = first_input(module, inputs, named)
         if given is not None:  # copies, because the layers around it may write in place
             self.features, self.outputs = self.layer.features(given).clone(), self.layer.values(output).clone()
 

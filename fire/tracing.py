@@ -142,7 +142,7 @@ class _Marks(ExitStack):
 
     def _enter(self, name: str, layer: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
         self._runs[layer] = self._runs.get(layer, 0) + 1
-        given = first_input(inputs, named)
+        given = first_input(layer, inputs, named)
         if given is None or not given.requires_grad:
             return None
         marked = _Mark.apply(given)

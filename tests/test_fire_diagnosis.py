@@ -240,6 +240,43 @@ def test_a_fresh_network_has_the_values_of_a_new_one():
     assert float(spread) == pytest.approx(float(transformer.get_parameter(name).std()), rel=0.1)
 
 
+def test_a_module_is_initialised_again_with_the_draws_of_its_constructor():
+    def make() -> nn.Module:
+        return nn.Sequential(
+            nn.Embedding(5, 3), nn.Sequential(nn.Linear(3, 4), nn.MultiheadAttention(4, 2)), nn.Conv1d(4, 2, 1)
+        )
+
+    torch.manual_seed(3)
+    wanted = make().state_dict()
+    fresh = initialised_again(make(), 3).state_dict()
+    assert all(torch.equal(fresh[name], value) for name, value in wanted.items())
+
+
+class WithTable(nn.Linear):
+    """A layer with a constant table, which its reset_parameters does not write to."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 2)
+        self.table = nn.Parameter(torch.ones(2, 2), requires_grad=False)
+
+
+class Scaled(nn.Sequential):
+    """A sequence whose reset_parameters needs an argument."""
+
+    def reset_parameters(self, std: float) -> None:
+        nn.init.normal_(self.get_parameter("0.weight"), std=std)
+
+
+def test_a_constant_table_is_kept_in_a_fresh_network():
+    fresh = initialised_again(WithTable(), 0)
+    assert torch.equal(fresh.get_parameter("table"), torch.ones(2, 2))
+
+
+def test_a_reset_parameters_that_needs_arguments_is_refused():
+    with pytest.raises(ValueError, match=r"Scaled '' .*, as its reset_parameters needs arguments: give fresh="):
+        initialised_again(Scaled(nn.Linear(3, 2)), 0)
+
+
 @pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated")
 @pytest.mark.parametrize("change", [nn.utils.weight_norm, lambda one: prune.random_unstructured(one, "weight", 0.5)])
 def test_a_weight_that_is_computed_at_each_pass_cannot_be_initialised_again(change):

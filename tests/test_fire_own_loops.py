@@ -287,6 +287,27 @@ def test_a_layer_that_was_frozen_in_the_saved_run_begins_anew():
     assert torch.equal(manager.tensors()[f"{prefix}.3.utility"], saved.tensors()[f"{prefix}.3.utility"])
 
 
+def test_units_of_a_layer_that_begins_anew_are_as_young_as_their_utility():
+    def manager_of(frozen: bool) -> PlasticityManager:
+        module = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
+        module[0].requires_grad_(not frozen)
+        return managed(module, ContinualBackprop(replacement_rate=1.0, maturity=100))
+
+    def go_on(manager: PlasticityManager, steps: int) -> float:
+        for _ in range(steps):
+            loss_of(manager.networks["q"].module)().backward()
+            manager.after_step("q")
+        return manager.figures()["q/replaced units"]
+
+    saved, manager = manager_of(frozen=True), manager_of(frozen=False)
+    go_on(saved, 100)
+    with pytest.warns(UserWarning, match="begin anew"):
+        manager.load_tensors(saved.tensors())
+    assert go_on(manager, 1) == 8, "units of the layer that was trained before"
+    assert go_on(manager, 99) == 8
+    assert go_on(manager, 1) == 16, "units of the layer that began anew"
+
+
 @pytest.mark.parametrize("maximize", [False, True])
 def test_a_corrected_step_does_not_depend_on_its_sign(maximize):
     """Training on -loss with maximize=True is the same as on loss without it."""

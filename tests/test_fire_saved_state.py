@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fire_rl.fire import Injection, Never, PlasticityManager, Position, restore_structure
+from fire_rl.fire import Fire, Injection, Never, PlasticityManager, Position, restore_structure
 from fire_rl.fire.record import MOST_CHANGES
 from tests.fixtures.small_q_network import make_network
 
@@ -72,6 +72,15 @@ EVENT_PATHS: list[tuple[Any, ...]] = [
     ("events", 0, "networks", 0, "matrices", 0, "scale"),
     ("events", 0, "networks", 0, "figures"),
 ]
+
+
+def test_a_method_whose_record_could_not_be_read_is_refused():
+    with pytest.raises(
+        ValueError, match=r"the method with its options has .* characters; allowed are 5,000: name fewer"
+    ):
+        PlasticityManager([make_network()], Fire(include=("encoder.0.weight",) * 400), Never())
+
+
 WRONG = [True, -1, 2**64, nested(5_000), {"a": nested(5_000)}, "nobody", "two\nlines", "x" * 10_000, object()]
 
 

@@ -45,6 +45,35 @@ def test_a_last_layer_that_is_called_by_keyword_is_fitted_again():
     assert figures["output error after repair"] < figures["output error before repair"]
 
 
+class Masked(nn.Linear):
+    """A last layer with a second input."""
+
+    def forward(self, input: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
+        return super().forward(input) * mask
+
+
+def test_the_input_of_a_layer_is_the_first_argument_in_the_order_of_its_forward():
+    module, inputs = nn.ModuleDict({"head": Masked(4, 2)}), torch.randn(30, 4)
+    with HeadInput(Network("net", module, values(module), head=("head",))) as head:
+        module["head"](mask=torch.ones(30, 2), input=inputs)
+    assert torch.equal(head.latest, inputs)
+
+
+class OwnState(nn.Linear):
+    """A layer whose state_dict takes no arguments."""
+
+    def state_dict(self) -> dict[str, Any]:  # type: ignore[override]
+        return super().state_dict()
+
+
+def test_a_state_dict_without_arguments_is_refused_with_the_line_to_write():
+    module = OwnState(3, 2)
+    with pytest.raises(
+        ValueError, match=r"^OwnState: every state_dict\(\) must take .* keep_vars; write `def state_dict"
+    ):
+        PlasticityManager([Network("net", module, module.state_dict())], Reset(), Never())
+
+
 class Counting(nn.Linear):
     """A layer with an extra state, which is not a tensor."""
 
@@ -73,7 +102,7 @@ def test_complex_weights_are_neither_measured_nor_recorded():
     with pytest.raises(ValueError, match=r"network 'net': '1\.weight' is complex"):
         fire.measure(network)
     with pytest.raises(ValueError, match=r"network 'net': '1\.weight' holds complex64 numbers; .* nothing was changed"):
-        PlasticityManager([network], Reset(), Never()).act(Position(0, 0))
+        PlasticityManager([network], Reset(), Never())  # and not only at an event, when half of a run is over
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
 
 
@@ -100,10 +129,30 @@ def flattened() -> nn.Module:
     return module
 
 
-@pytest.mark.parametrize("make", [distributed, flat, flattened])
+def flattened_attention() -> nn.Module:
+    module = nn.MultiheadAttention(4, 2)
+    module.in_proj_weight = nn.Parameter(torch.zeros(24))
+    return module
+
+
+def flattened_recurrent() -> nn.Module:
+    module = nn.LSTM(3, 2)
+    module.weight_hh_l0 = nn.Parameter(torch.zeros(8))
+    return module
+
+
+def flattened_bilinear() -> nn.Module:
+    module = nn.Bilinear(3, 2, 2)
+    module.weight = nn.Parameter(torch.zeros(6))
+    return module
+
+
+@pytest.mark.parametrize(
+    "make", [distributed, flat, flattened, flattened_attention, flattened_recurrent, flattened_bilinear]
+)
 def test_a_share_of_the_weights_is_refused_with_the_way_to_gather_them(make):
     module: Any = nn.Sequential(nn.Linear(3, 3), make())
-    with pytest.raises(ValueError, match=r"module '1' holds only this process's share .* summon_full_params"):
+    with pytest.raises(ValueError, match=r"module '1' holds only this process's share .*summon_full_params"):
         take_inventory(module)
 
 

@@ -56,10 +56,16 @@ class ContinualBackprop(UnitResets):
         self._begin(network, renews=self.optimizer == "renew")
 
     def recall(self, network: MethodNetwork, saved: Mapping[str, Tensor]) -> None:
-        """Continue a run of an older version, which always renewed Adam's state, as it began."""
+        """Continue a run of an older version, which always renewed Adam's state, as it began.
+
+        The units of a layer that the saved run lacks are born now, since their utility is observed from now on.
+        """
         if self.optimizer == "keep" and any(f"{name}.birth" in saved for name in _weights(network)):
             self._begin(network, renews=True)
         super().recall(network, saved)
+        for name in (f"{layer.name}.birth" for layer in network.layers):
+            if name not in saved:
+                network.memory[name].copy_(network.memory["step"])
 
     def _begin(self, network: MethodNetwork, renews: bool) -> None:
         """Create the memory. Counts are on the device, so that every step does the same operations and can be captured.

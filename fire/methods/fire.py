@@ -85,6 +85,8 @@ class Fire(Reinitialization):
             self._repair.check(network, selection.matrices)
         if not selection.matrices:
             raise ValueError("; ".join([f"fire: network {network.name!r} has no matrix left to project", *why]))
+        projected = {id(network.module.get_parameter(matrix.parameter)) for matrix in selection.matrices}
+        self.refuse_shared(network, lambda parameter: id(parameter) in projected)
 
     @property
     def needs_inputs(self) -> bool:

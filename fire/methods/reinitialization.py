@@ -12,6 +12,7 @@ from ..injected import Injected
 from ..network import (
     MethodNetwork,
     Network,
+    aliases_in,
     lies_in,
     refuse_missing_initial,
     refuse_not_renewable,
@@ -68,9 +69,13 @@ class Reinitialization(Method, ABC):
         if all(name in frozen for name in within):
             why = "all are frozen (requires_grad is False)" if within else f"scope={self.scope} holds none"
             raise ValueError(f"network {network.name!r} has no weights to rewrite: {why}")
+        self.refuse_shared(network, lambda parameter: parameter.requires_grad)
+
+    def refuse_shared(self, network: Network, writes: Callable[[nn.Parameter], bool]) -> None:
+        """Raise ValueError if a parameter that the method writes to is one outside the scope that is to be kept."""
         if self.scope != "all" and self.outside == "keep":
             advice = ", which would be kept; choose scope=all or outside=reset"
-            refuse_shared(f"scope={self.scope}", network, self._parts(network), advice)
+            refuse_shared(f"scope={self.scope}", network, self._parts(network), advice, writes)
 
     @torch.no_grad()
     def act(self, network: MethodNetwork) -> Mapping[str, float] | None:
@@ -96,8 +101,12 @@ class Reinitialization(Method, ABC):
         return lambda name: scope(name) and name not in frozen
 
     def scoped(self, network: Network) -> Touches:
-        """Return a test of names that are in the method's scope."""
-        return lambda name: self.scope == "all" or lies_in(name, self._parts(network))
+        """Return a test of names that are in the method's scope, as are all names of a weight that has one in it."""
+        if self.scope == "all":
+            return lambda name: True
+        parts = self._parts(network)
+        parts = (*parts, *aliases_in(network.module, parts))
+        return lambda name: lies_in(name, parts)
 
     def resets(self, network: Network) -> Touches:
         """Return a function that says which matrices outside the scope are reset."""
