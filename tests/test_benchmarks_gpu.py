@@ -298,3 +298,9 @@ def test_the_jax_code_makes_the_same_updates():
     found = peer.beside_ours(sys.executable, quick=True)
     assert len(found) == 4
     assert all(isinstance(value, float) and value < 1e-9 for value in found.values())
+
+
+def test_a_failed_capture_is_an_error_of_the_part():
+    agent = subjects.sac(torch.device("cpu"), quick=True).make(torch.device("cpu"))
+    with pytest.raises(RuntimeError, match="updates are not captured: no graph"):
+        agent.captured.say("updates are not captured: no graph")

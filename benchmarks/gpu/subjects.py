@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from fire_rl.agents import DQN, SAC, DQNSettings, SACSettings
 from fire_rl.fire import PlasticityManager
 from fire_rl.replay import FrameReplay, TransitionReplay
 
+Made = TypeVar("Made", SAC, DQN)
 H1_WALK = 51, 19  # observation, action
 BREAKOUT = 4  # actions
 
@@ -44,9 +46,19 @@ def sac(device: torch.device, quick: bool) -> Subject:
     )
 
 
+def strict(agent: Made) -> Made:
+    """Let a capture that fails be an error, so that no ordinary update is taken for a captured one."""
+
+    def fail(line: str) -> None:
+        raise RuntimeError(line)
+
+    agent.captured.say = fail
+    return agent
+
+
 def make_sac(settings: SACSettings, device: torch.device) -> SAC:
     """Return an agent for h1-walk."""
-    return SAC(*H1_WALK, settings, seed=np.random.SeedSequence(0), device=device)
+    return strict(SAC(*H1_WALK, settings, seed=np.random.SeedSequence(0), device=device))
 
 
 def transitions(count: int, device: torch.device) -> TransitionReplay:
@@ -78,4 +90,4 @@ def dqn(device: torch.device, quick: bool) -> Subject:
 def make_dqn(settings: DQNSettings, size: int, device: torch.device) -> DQN:
     """Return an agent for Breakout with frames of this size."""
     seed = np.random.SeedSequence(0)
-    return DQN((4, size, size), BREAKOUT, settings, seed=seed, scale=1 / 255, device=device)
+    return strict(DQN((4, size, size), BREAKOUT, settings, seed=seed, scale=1 / 255, device=device))
