@@ -97,7 +97,7 @@ def measure(
             examples = features.shape[-2] if features.dim() <= 3 else len(features)
             count = torch.tensor(float(examples), device=features.device)
             found |= feature_measures(features) | {"feature_examples": count}
-    values = stacked(map(double, found.values())).tolist() if found else []
+    values = stacked(map(double, found.values())).cpu().tolist() if found else []
     return dict(zip(found, values, strict=True)) | top
 
 
@@ -141,7 +141,7 @@ def squared_frobenius_errors(pairs: Iterable[tuple[Tensor, Tensor]]) -> list[flo
         if before.shape != after.shape:
             raise ValueError(f"shapes {tuple(before.shape)} and {tuple(after.shape)} differ")
         errors.append((double(before) - double(after)).square().sum())
-    return stacked(errors).tolist() if errors else []
+    return stacked(errors).cpu().tolist() if errors else []
 
 
 def singular_values(matrix: Matrix) -> Tensor:
