@@ -26,7 +26,7 @@ vision: setup ## compare five methods on warm-started images, three seeds, with 
 
 # Tests start many processes, which load their modules faster from compiled files.
 test: export PYTHONDONTWRITEBYTECODE =
-test: setup ## run the tests on all cores, 15 minutes on two (ARGS="-n 0 tests/test_docs.py": one file, one process)
+test: setup ## run the tests on all cores, 11 minutes on two (ARGS="-n 0 tests/test_docs.py": one file, one process)
 	$(python) -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 test-slow: setup-dev ## run the long tests, which `make test` leaves out

@@ -97,7 +97,7 @@ def measure(
             examples = features.shape[-2] if features.dim() <= 3 else len(features)
             count = torch.tensor(float(examples), device=features.device)
             found |= feature_measures(features) | {"feature_examples": count}
-    values = stacked(map(double, found.values())).cpu().tolist() if found else []
+    values = stacked(map(double, found.values())).tolist() if found else []
     return dict(zip(found, values, strict=True)) | top
 
 

@@ -7,7 +7,7 @@ from .beginning import Request, keep_changes
 from .checkpoint import steps_of
 from .config import Config
 from .described import read_described
-from .durable import writable
+from .durable import NotEnoughMemory, writable
 from .ending import longer_steps, result_of, say_records
 from .pruning import delete_temporary_files
 from .reporter import draw_missing
@@ -21,12 +21,15 @@ def finished_already(request: Request, folder: Path, config: Config) -> Result |
     """Return the recorded result of a run that has finished, and say so; None if there is anything left to do.
 
     Its last evaluation is not made again, because it may have another value with other packages. Its pictures are
-    completed, and its trackers get its result.
+    completed, and trackers that are given get its result.
     """
     reached = max(steps_of(folder), default=0)
     if config.run.steps > reached or not has_finished(folder):
         return None
-    whole = newest_whole_step(folder)
+    try:
+        whole = newest_whole_step(folder)
+    except NotEnoughMemory:  # nothing has to be loaded here
+        whole = reached
     if request.restart and whole is None:
         return None
     with writable(folder):
@@ -42,22 +45,23 @@ def finished_already(request: Request, folder: Path, config: Config) -> Result |
     for warning in draw_missing(folder, config):
         print(f"warning: {warning}", file=sys.stderr)
     result = result_of(folder, config, "finished", reached)
-    _record(folder, config, result)
+    if given:
+        _record(folder, config, result)
     return result
 
 
 def _what_is_possible(folder: Path, config: Config, whole: int | None) -> str:
     """Return the end of a line: whether and how a finished run can be continued."""
-    if whole is None:
-        return "; none of its checkpoints is whole; --restart True trains it again from step 0 and deletes its metrics"
     if is_slimmed(folder):
         return "; it was slimmed and cannot be continued"
+    if whole is None:
+        return "; none of its checkpoints is whole; --restart True trains it again from step 0 and deletes its metrics"
     longer = longer_steps(config)
     return "" if longer is None else f"; to continue it, give a larger --steps, such as {longer}"
 
 
 def _record(folder: Path, config: Config, result: Result) -> None:
-    """Give the run's trackers its result: they may be new, or have ended before the run did."""
+    """Give trackers the run's result: they are new, or ended before the run did."""
     with tracked(config.run.track) as tracking:
         tracking.require_ready()
         counts = list(dict.fromkeys(("updates", config.run.progress)))
