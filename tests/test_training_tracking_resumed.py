@@ -121,7 +121,7 @@ def test_a_finished_run_gives_a_tracker_its_result(tracked: Path, untracked: Pat
     assert (finish["verb"], finish["ending"]) == ("finish", "finished")
     assert {"final return", "best return", "area return"} == set(finish["summary"])
     assert json.loads((tracked / "run" / "config.json").read_text())["run"]["track"] == [own]
-    code, said, errors = call(train_dqn, "--resume", str(tracked / "run"))
+    code, said, errors = call(train_dqn, "--resume", str(tracked / "run"), "--trust", str(tracked / "run"))
     assert (code, len(calls(tracked))) == (0, 2), "its record is complete and stays as it is"
 
 
