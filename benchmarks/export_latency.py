@@ -24,11 +24,12 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fire_rl.agents import Surroundings
+from fire_rl.cores import processor
 from fire_rl.training.agent_run import AgentRun
 from fire_rl.training.export.formats import FORMATS, made
 from fire_rl.training.export.observations import drawn
 from fire_rl.training.learners import LEARNERS
-from fire_rl.training.made_with import processor, versions
+from fire_rl.training.made_with import versions
 from fire_rl.training.policy import Policy, load_policy
 from fire_rl.training.pretrained import PREFIX, pretrained_names
 from fire_rl.training.spaces import spaces_of_environment, surroundings_of

@@ -1,10 +1,20 @@
-"""How many cores this process may use: in a container that may be fewer than the machine has."""
+"""The processor's name, and how many of its cores this process may use: in a container perhaps not all."""
 
 import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 
 OWN_GROUPS, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+
+
+def processor() -> str:
+    """Return the processor's name, if the system provides it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
 
 
 def usable_cores(own_groups: Path = OWN_GROUPS, groups: Path = GROUPS) -> int:

@@ -1,7 +1,11 @@
-"""Whether fire-rl runs from a checkout or installed: how its commands are written, and what installs its extras."""
+"""Whether fire-rl runs from a checkout or installed: how its commands are written, what installs its extras, and which
+versions of packages it runs with."""
 
 import shlex
 import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]  # the checkout, or the folder that the package was installed into
@@ -60,3 +64,12 @@ def install(extra: str) -> str:
         return f"pip install 'fire-rl[{extra}]'{apart}"
     setup = "make setup-dev" if extra in OF_DEVELOPERS else "make setup"
     return f"{setup}, or pip install -e '.[{extra}]'{apart} in the checkout"
+
+
+def installed_versions(names: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those of the named packages that are installed."""
+    found = {}
+    for name in names:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found

@@ -2,16 +2,14 @@
 
 import platform
 import subprocess
-from contextlib import suppress
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
 
 from fire_rl import __version__
-from fire_rl.place import IN_A_CHECKOUT, ROOT
+from fire_rl.cores import processor
+from fire_rl.place import IN_A_CHECKOUT, ROOT, installed_versions
 
 from .config import Config, Settings
 from .device import choose_device
@@ -75,11 +73,7 @@ def differences_in_words(before: MadeWith, now: MadeWith) -> list[str]:
 
 def versions() -> dict[str, str]:
     """Return the versions of the installed packages that affect the result."""
-    found = {}
-    for name in PACKAGES:
-        with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
+    return installed_versions(PACKAGES)
 
 
 def commit() -> str | None:
@@ -97,12 +91,3 @@ def commit() -> str | None:
 def _git(*words: str) -> str:
     call = ["git", "-C", str(ROOT), *words]
     return subprocess.run(call, capture_output=True, text=True, check=True, timeout=10).stdout
-
-
-def processor() -> str:
-    """Return the processor's name, if the system provides it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()

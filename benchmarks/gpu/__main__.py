@@ -25,10 +25,11 @@ from typing import Any
 
 import torch
 
+from fire_rl.cores import processor
 from fire_rl.fire.nearest import choices
 
 from .conduct import ROOT, Result, run_parts
-from .machine import commit, device_named, processor
+from .machine import commit, device_named
 from .part import Part, Setting
 from .parts import GROUPS, PARTS, chosen
 from .table import beginning, ending, failures, part_lines, table

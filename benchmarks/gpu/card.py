@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from fire_rl.cores import processor
+
 from ..timing import Call, best_on_device, one_of_many
 from . import machine
 from .part import NOT_A_CARD, Figures, Rows, Setting
@@ -34,7 +36,7 @@ def versions(setting: Setting, rows: Rows) -> None:
     rows.add("python", lambda: {"": platform.python_version()})
     for name, version in machine.versions().items():
         rows.say(name, version)
-    rows.say("processor", f"{machine.processor()}, {len(os.sched_getaffinity(0))} cores; torch takes {setting.threads}")
+    rows.say("processor", f"{processor()}, {len(os.sched_getaffinity(0))} cores; torch takes {setting.threads}")
     rows.on_a_card(setting, "card", lambda: card(setting))
     rows.on_a_card(setting, "driver, clocks, power, MPS", lambda: state(setting.place))
 

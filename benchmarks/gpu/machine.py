@@ -1,16 +1,16 @@
-"""What identifies the machine and the code: the device, the processor, versions of packages, the commit.
+"""What identifies the machine and the code: the device, versions of packages, the commit.
 
 `fire_rl.training` describes a run's machine in the same way, but needs packages that a bare GPU machine lacks. This
 module needs only torch.
 """
 
-import platform
 import subprocess
 from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 
 import torch
+
+from fire_rl.place import installed_versions
 
 PACKAGES = ("torch", "triton", "numpy", "jax", "gymnasium", "mujoco", "ale-py", "MinAtar", "tyro", "msgspec")
 
@@ -29,20 +29,7 @@ def device_named(name: str) -> torch.device:
 
 def versions() -> dict[str, str]:
     """Return the versions of the installed packages on which figures may depend."""
-    found = {}
-    for name in PACKAGES:
-        with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
-
-
-def processor() -> str:
-    """Return the processor's name, if the system provides it."""
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
+    return installed_versions(PACKAGES)
 
 
 def commit(folder: Path) -> str:
